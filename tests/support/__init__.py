@@ -1,0 +1,1 @@
+"""Support code of the integration tests: the server harness, /proc readers and a raw HTTP client."""
