@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The access log of a worker: threads add lines to a buffer in memory, the control thread writes it
+ * out, so that no handler waits for a disk or a pipe. Apache's combined format with the duration
+ * behind it. What a client has sent is escaped: a line is a line whatever it was.
+ */
+#ifndef MP_SERVER_ACCESS_LOG_H
+#define MP_SERVER_ACCESS_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mp_access_log;
+struct mp_conn;
+struct mp_request;
+
+/* fd stays the caller's. 0 or -errno. */
+int mp_access_log_new(int fd, struct mp_access_log **ret_log);
+/* Writes what is left. NULL is harmless. */
+void mp_access_log_free(struct mp_access_log *log);
+
+/* Any thread: a line for a request that has been answered. When the buffer is full, the line is
+ * lost and counted. */
+void mp_access_log_add(struct mp_access_log *log, const struct mp_request *request, int64_t now);
+
+/* The same for a request that the event core has answered itself: size bytes of body. */
+void mp_access_log_answered(struct mp_access_log *log, const struct mp_request *request, int status,
+                            uint64_t size, int64_t now);
+
+/* The same for what was refused before its head could be understood. */
+void mp_access_log_refused(struct mp_access_log *log, const struct mp_conn *conn, int status);
+
+/* Any thread: so much is waiting that lines may be lost before the usual time to write comes. */
+bool mp_access_log_is_urgent(struct mp_access_log *log);
+
+/* Control thread: writes what is there, as far as it can without waiting for a reader. Returns the
+ * number of lines lost since the last call. */
+uint64_t mp_access_log_write(struct mp_access_log *log);
+
+#endif

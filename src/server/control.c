@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control thread; see control.h.
+ *
+ * Ticking. While a leader may be in a handler, or requests wait for admission, it wakes every
+ * millisecond and lets the pool look (mp_watch_tick). When there was nothing to see for a while it
+ * falls asleep: it says so (watcher_asleep = true), then looks once more at the token and the FIFO.
+ * A leader that goes into a handler writes the token first, then looks whether the watcher sleeps.
+ * All four are sequentially consistent, so that one of the two sees the other, and no leader is
+ * ever in a handler unwatched.
+ */
+#include "server/control.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include "os/clock.h"
+#include "os/poll.h"
+#include "os/sigaction.h"
+#include "os/socket.h"
+#include "server/access_log.h"
+#include "server/pool.h"
+#include "server/protocol.h"
+#include "server/reactor.h"
+#include "server/threads.h"
+#include "server/token.h"
+#include "server/watch.h"
+
+enum {
+    CALM_TICKS = 20,  /* without tension, before it ticks more slowly */
+    QUIET_TICKS = 10, /* without anything to see, before it falls asleep */
+};
+
+#define HEARTBEAT (500 * MP_NSEC_PER_MSEC)
+#define DEADLINE_LOOK (50 * MP_NSEC_PER_MSEC)
+
+enum { WATCH_CONTROL, WATCH_SIGNALS, WATCH_WAKEUP, WATCH_APP, WATCH_COUNT };
+
+struct control {
+    struct mp_server *server;
+    struct pollfd fds[WATCH_COUNT];
+    unsigned quiet;       /* ticks without anything to see */
+    unsigned calm;        /* ticks without tension */
+    int64_t beat_at;      /* next heartbeat */
+    int64_t deadlines_at; /* next look at deadlines */
+    bool retiring;
+    int status; /* -1: goes on */
+};
+
+int mp_control_tell(const struct mp_worker_context *context, enum mp_worker_verb verb,
+                    uint32_t value)
+{
+    struct mp_worker_message message = {.verb = (uint32_t)verb, .value = value};
+    return mp_socket_send_msg(context->control, &message, sizeof(message), -1);
+}
+
+/* ---- what the master and signals want ------------------------------------------------------ */
+
+static void start_draining(struct mp_server *server, uint32_t how)
+{
+    if (atomic_load_explicit(&server->draining, memory_order_relaxed) >= how)
+        return;
+    /* Sequentially consistent: a leader about to sleep sees it, or is seen sleeping and woken. */
+    atomic_store_explicit(&server->draining, how, memory_order_seq_cst);
+    mp_reactor_wake(&server->reactor);
+}
+
+static void on_message(struct control *control, const struct mp_worker_message *message)
+{
+    if (message->verb == MP_WORKER_DRAIN)
+        start_draining(control->server, message->value ? 2 : 1);
+    else if (message->verb == MP_WORKER_QUIT)
+        control->status = MP_WORKER_EXIT_QUIT;
+}
+
+static void read_control(struct control *control)
+{
+    struct mp_worker_message message;
+    int fd = -1;
+    for (;;) {
+        ssize_t r =
+            mp_socket_recv_msg(control->server->context->control, &message, sizeof(message), &fd);
+        if (r == -EAGAIN || r == -EINTR)
+            return;
+        if (r == -EMSGSIZE)
+            continue; /* no message of ours */
+        if (r <= 0) {
+            /* The master is gone, and with it whoever would end this process. */
+            control->status = MP_WORKER_EXIT_QUIT;
+            return;
+        }
+        if (r == (ssize_t)sizeof(message))
+            on_message(control, &message);
+    }
+}
+
+static void read_signals(struct control *control)
+{
+    int signo;
+    while ((signo = mp_sigaction_relay_read(control->server->context->signals)) > 0) {
+        if (signo == SIGTERM)
+            start_draining(control->server, 1);
+        else if (signo == SIGQUIT)
+            control->status = MP_WORKER_EXIT_QUIT;
+    }
+}
+
+/* ---- replacement ------------------------------------------------------------------------- */
+
+static void retire(struct control *control, enum mp_retire_reason reason)
+{
+    if (!control->retiring)
+        control->retiring =
+            mp_control_tell(control->server->context, MP_WORKER_RETIRE, reason) == 0;
+}
+
+static void look_at_age(struct control *control)
+{
+    const struct mp_sb_worker *slot = control->server->slot;
+    if (atomic_load_explicit(&slot->requests, memory_order_relaxed) >=
+        control->server->requests_max)
+        retire(control, MP_RETIRE_MAX_REQUESTS);
+}
+
+/* ---- deadlines of handlers --------------------------------------------------------------- */
+
+static void report_timeout(struct mp_server *server, const struct mp_thread *thread,
+                           const struct mp_request *request, const char *done)
+{
+    char text[600];
+    server->reactor.protocol->describe(request, text, sizeof(text));
+    mp_log(server->log, MP_LOG_ERROR,
+           "worker %u thread %u: %s exceeded %.3g s: %s; the worker will be replaced",
+           server->context->slot + 1, thread->index + 1, text,
+           (double)server->options->request_timeout / (double)MP_NSEC_PER_SEC, done);
+}
+
+/* Claims the handler (see struct mp_thread), answers in its place, lets it go. */
+static void time_out(struct control *control, struct mp_thread *thread, int64_t started)
+{
+    struct mp_server *server = control->server;
+    if (!atomic_compare_exchange_strong_explicit(&thread->started_at, &started, MP_STARTED_CLAIMED,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return; /* it has just ended */
+    struct mp_request *request = atomic_load_explicit(&thread->running, memory_order_relaxed);
+    const char *done = server->reactor.protocol->time_out(server, request);
+    report_timeout(server, thread, request, done);
+    atomic_fetch_add_explicit(&server->slot->stuck, 1, memory_order_relaxed);
+    mp_sb_thread_mark_stuck(thread->slot, started);
+    atomic_store_explicit(&thread->claim_over, 1, memory_order_release);
+    retire(control, MP_RETIRE_STUCK);
+}
+
+static void look_at_deadlines(struct control *control, int64_t now)
+{
+    struct mp_server *server = control->server;
+    struct mp_pool *pool = &server->reactor.pool;
+    int64_t timeout = server->options->request_timeout;
+    if (timeout <= 0 || now < control->deadlines_at)
+        return;
+    control->deadlines_at = now + DEADLINE_LOOK;
+    for (unsigned i = 0; i < pool->thread_count; i++) {
+        struct mp_thread *thread = &pool->threads[i];
+        int64_t started = atomic_load_explicit(&thread->started_at, memory_order_acquire);
+        if (started > 0 && now - started > timeout)
+            time_out(control, thread, started);
+    }
+}
+
+/* ---- the loop ---------------------------------------------------------------------------- */
+
+static void write_access_log(struct mp_server *server)
+{
+    uint64_t lost = mp_access_log_write(server->access_log);
+    if (lost > 0)
+        mp_log(server->log, MP_LOG_WARNING, "%llu access log lines lost: the log is too slow",
+               (unsigned long long)lost);
+}
+
+static void beat(struct control *control, int64_t now)
+{
+    struct mp_server *server = control->server;
+    bool due = now >= control->beat_at;
+    if (due) {
+        control->beat_at = now + HEARTBEAT;
+        atomic_store_explicit(&server->slot->heartbeat, now, memory_order_relaxed);
+    }
+    if (server->access_log && (due || mp_access_log_is_urgent(server->access_log)))
+        write_access_log(server);
+}
+
+/* True when the watcher may sleep: it has said so, and still nobody needs it. */
+static bool fall_asleep(const struct control *control)
+{
+    struct mp_server *server = control->server;
+    struct mp_reactor *reactor = &server->reactor;
+    atomic_store_explicit(&server->watcher_asleep, true, memory_order_seq_cst);
+    uint64_t token = atomic_load_explicit(&reactor->token, memory_order_seq_cst);
+    bool led = mp_token_mode(token) == MP_TOKEN_IO || !mp_pool_has_parked(&reactor->pool);
+    bool dry = mp_pool_waiting(&reactor->pool) == 0;
+    /* After the lock: whoever has booked a handler since finds the watcher asleep. */
+    bool old =
+        atomic_load_explicit(&server->slot->requests, memory_order_relaxed) >= server->requests_max;
+    if (mp_token_mode(token) != MP_TOKEN_HANDLER && led && dry && !(old && !control->retiring))
+        return true;
+    atomic_store_explicit(&server->watcher_asleep, false, memory_order_relaxed);
+    return false;
+}
+
+static int64_t sleep_time(struct control *control, int64_t now)
+{
+    struct mp_server *server = control->server;
+    if (control->calm < CALM_TICKS)
+        return MP_TICK_NS;
+    if (control->quiet < QUIET_TICKS || !fall_asleep(control))
+        return MP_TICK_BUSY_NS;
+    int64_t until = control->beat_at;
+    int64_t look = mp_threads_next_look(&server->reactor);
+    until = look < until ? look : until;
+    if (server->options->request_timeout > 0 && control->deadlines_at < until &&
+        !mp_pool_idle(&server->reactor.pool))
+        until = control->deadlines_at;
+    return until > now ? until - now : 0;
+}
+
+static void wait_for_something(struct control *control, int64_t now)
+{
+    struct mp_server *server = control->server;
+    const struct mp_app *app = server->app;
+    int n = mp_poll(control->fds, WATCH_COUNT, sleep_time(control, now));
+    atomic_store_explicit(&server->watcher_asleep, false, memory_order_relaxed);
+    if (n == 0 || n == -EINTR) {
+        if (app->interrupted && !app->signal_fd && n == -EINTR)
+            app->interrupted(app->data);
+        return;
+    }
+    if (control->fds[WATCH_WAKEUP].revents) {
+        mp_wakeup_clear(&server->watcher);
+        control->quiet = 0;
+    }
+    if (control->fds[WATCH_SIGNALS].revents)
+        read_signals(control);
+    if (control->fds[WATCH_APP].revents)
+        app->interrupted(app->data);
+    if (control->fds[WATCH_CONTROL].revents)
+        read_control(control);
+}
+
+int mp_control_run(struct mp_server *server)
+{
+    const struct mp_app *app = server->app;
+    int64_t now = mp_clock_now();
+    struct control control = {
+        .server = server,
+        .beat_at = now,
+        .deadlines_at = now,
+        .status = -1,
+        .fds[WATCH_CONTROL] = {.fd = server->context->control, .events = POLLIN},
+        .fds[WATCH_SIGNALS] = {.fd = server->context->signals, .events = POLLIN},
+        .fds[WATCH_WAKEUP] = {.fd = server->watcher.fd, .events = POLLIN},
+        .fds[WATCH_APP] = {.fd = app->signal_fd ? app->signal_fd(app->data) : -1, .events = POLLIN},
+    };
+    while (control.status < 0) {
+        beat(&control, now);
+        look_at_deadlines(&control, now);
+        look_at_age(&control);
+        mp_threads_resize(&server->reactor, now);
+        wait_for_something(&control, now);
+        now = mp_clock_now();
+        enum mp_tick tick = mp_watch_tick(&server->reactor, now);
+        control.quiet = tick == MP_TICK_QUIET ? control.quiet + 1 : 0;
+        control.calm = tick == MP_TICK_TENSE ? 0 : control.calm + 1;
+        if (atomic_load_explicit(&server->drained, memory_order_acquire) &&
+            mp_pool_idle(&server->reactor.pool))
+            control.status = 0;
+    }
+    return control.status;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Accepting connections; see listener.h. */
+#include "server/listener.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "os/clock.h"
+#include "os/fd.h"
+#include "server/conn.h"
+#include "server/pool.h"
+#include "server/protocol.h"
+
+enum {
+    ACCEPT_ALONE = 64,  /* connections at a time when there are no siblings */
+    ACCEPT_SHARED = 4,  /* ... and when there are: the others are waking up */
+    IMBALANCE_MIN = 16, /* connections more than a sibling that are no reason to stop */
+};
+
+#define ACCEPT_PAUSE (250 * MP_NSEC_PER_MSEC)
+/* A sibling that has not beaten for so long may not be accepting: nobody is held back for it. */
+#define SIBLING_SILENT (2 * MP_NSEC_PER_SEC)
+
+static bool shared(const struct mp_reactor *reactor)
+{
+    return reactor->siblings > 0;
+}
+
+static bool out_of_resources(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
+           error == -ENOSPC; /* of the poller: too many watches of this user */
+}
+
+/* No descriptor or memory: trying at once again would only burn the CPU, since the socket stays
+ * readable. */
+static void pause_accepting(struct mp_reactor *reactor, int error, int64_t now)
+{
+    reactor->accept_pause_until = now + ACCEPT_PAUSE;
+    if (reactor->accept_reported)
+        return;
+    reactor->accept_reported = true;
+    mp_log(
+        reactor->server->log, MP_LOG_ERROR,
+        "cannot accept connections: %s. Trying again every 0.25 s; raise the limit of open files "
+        "(ulimit -n) or lower --worker-connections",
+        strerror(-error));
+}
+
+/* Of a protocol whose connections all want a thread: how many may be here at once. While threads
+ * can still be started, some more: that they wait is what starts them. (All that have come, when
+ * the pool stops: then nobody else takes them.) */
+static unsigned thread_limit(const struct mp_reactor *reactor)
+{
+    const struct mp_server *server = reactor->server;
+    if (mp_thread_sizing_is_open(&reactor->pool.staff.sizing))
+        return server->options->threads;
+    return atomic_load_explicit(&server->slot->threads, memory_order_relaxed);
+}
+
+static bool is_full(const struct mp_reactor *reactor)
+{
+    return reactor->conn_count >= reactor->server->options->connections ||
+           (reactor->protocol->whole && !reactor->draining &&
+            reactor->conn_count >= thread_limit(reactor));
+}
+
+/* The error is one client's, not the socket's. */
+static bool concerns_one(int error)
+{
+    return error == -ECONNABORTED || error == -EPROTO || error == -EPERM || error == -ECONNREFUSED;
+}
+
+/* Accepts at most max. 0 when more may be waiting, or -errno of the last accept. */
+static int accept_some(struct mp_thread *thread, const struct mp_listen_socket *listener,
+                       unsigned max, int64_t now)
+{
+    struct mp_reactor *reactor = thread->reactor;
+    struct mp_server *server = reactor->server;
+    for (unsigned i = 0; i < max; i++) {
+        if (is_full(reactor))
+            return -EAGAIN;
+        int r = reactor->protocol->take(thread, listener, now);
+        if (concerns_one(r))
+            continue;
+        if (r < 0) {
+            if (out_of_resources(r))
+                pause_accepting(reactor, r, now);
+            return r;
+        }
+        uint64_t n = atomic_load_explicit(&server->slot->accepted, memory_order_relaxed);
+        atomic_store_explicit(&server->slot->accepted, n + 1, memory_order_relaxed);
+        reactor->accept_reported = false;
+    }
+    return 0;
+}
+
+static void accept_all(struct mp_thread *thread, unsigned max, int64_t now)
+{
+    const struct mp_worker_context *context = thread->reactor->server->context;
+    for (size_t i = 0; i < context->listener_count; i++)
+        accept_some(thread, &context->listeners[i], max, now);
+}
+
+void mp_listener_on_event(struct mp_thread *thread, unsigned index, int64_t now)
+{
+    struct mp_reactor *reactor = thread->reactor;
+    if (!reactor->accepting)
+        return; /* it was taken out after the event */
+    unsigned max = shared(reactor) ? ACCEPT_SHARED : ACCEPT_ALONE;
+    accept_some(thread, &reactor->server->context->listeners[index], max, now);
+}
+
+/* Whether a sibling serves; one that has fallen silent must not hold the others back. */
+static bool accepts(const struct mp_sb_worker *slot, int64_t now)
+{
+    return atomic_load_explicit(&slot->state, memory_order_relaxed) == MP_SB_WORKER_READY &&
+           now - atomic_load_explicit(&slot->heartbeat, memory_order_relaxed) < SIBLING_SILENT;
+}
+
+/* Counts the siblings that serve; whether one of them should rather have the next connection. */
+static bool sibling_is_better(struct mp_reactor *reactor, bool busy, int64_t now)
+{
+    const struct mp_worker_context *context = reactor->server->context;
+    unsigned count = mp_scoreboard_workers(context->board);
+    bool better = false;
+    reactor->siblings = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct mp_sb_worker *slot = mp_scoreboard_worker(context->board, i);
+        /* Relaxed throughout: a view that is a little old costs a little balance. */
+        if (i == context->slot || !accepts(slot, now))
+            continue;
+        reactor->siblings++;
+        unsigned depth = atomic_load_explicit(&slot->fifo_depth, memory_order_relaxed);
+        unsigned handlers = atomic_load_explicit(&slot->handlers, memory_order_relaxed);
+        unsigned threads = atomic_load_explicit(&slot->threads, memory_order_relaxed);
+        unsigned conns = atomic_load_explicit(&slot->connections, memory_order_relaxed);
+        if (depth > 0 && (handlers >= threads || reactor->protocol->whole))
+            continue; /* has no room either */
+        if (busy || reactor->conn_count > conns + conns / 8 + IMBALANCE_MIN)
+            better = true;
+    }
+    return better;
+}
+
+static bool has_room(struct mp_reactor *reactor, int64_t now)
+{
+    struct mp_server *server = reactor->server;
+    if (is_full(reactor) || now < reactor->accept_pause_until)
+        return false;
+    /* Relaxed: as of the last time that somebody chose what to run, which is good enough. */
+    unsigned depth = atomic_load_explicit(&server->slot->fifo_depth, memory_order_relaxed);
+    unsigned handlers = atomic_load_explicit(&server->slot->handlers, memory_order_relaxed);
+    bool busy = depth > 0 && (handlers >= server->options->threads || reactor->protocol->whole);
+    return !sibling_is_better(reactor, busy, now);
+}
+
+static void start_accepting(struct mp_reactor *reactor)
+{
+    const struct mp_worker_context *context = reactor->server->context;
+    uint32_t events = MP_POLL_IN | MP_POLL_EXCLUSIVE;
+    for (size_t i = 0; i < context->listener_count; i++)
+        mp_poller_add(&reactor->poller, context->listeners[i].fd, events,
+                      (uint64_t)i << 2 | MP_POLL_DATA_LISTENER);
+    reactor->accepting = true;
+}
+
+static void stop_accepting(struct mp_reactor *reactor)
+{
+    const struct mp_worker_context *context = reactor->server->context;
+    for (size_t i = 0; i < context->listener_count; i++)
+        mp_poller_remove(&reactor->poller, context->listeners[i].fd);
+    reactor->accepting = false;
+}
+
+void mp_listener_update(struct mp_thread *thread, int64_t now, bool quiet)
+{
+    struct mp_reactor *reactor = thread->reactor;
+    if (reactor->draining)
+        return;
+    bool room = has_room(reactor, now);
+    if (room && !reactor->accepting) {
+        start_accepting(reactor);
+    } else if (!room && reactor->accepting) {
+        /* Out of the poller first: from now on wake-ups go to others; then what came with earlier
+         * ones. */
+        stop_accepting(reactor);
+        if (now >= reactor->accept_pause_until)
+            accept_all(thread, ACCEPT_ALONE, now);
+    } else if (room && quiet && shared(reactor)) {
+        accept_all(thread, ACCEPT_SHARED, now);
+    }
+}
+
+void mp_listener_close(struct mp_thread *thread, bool all, int64_t now)
+{
+    struct mp_reactor *reactor = thread->reactor;
+    if (reactor->accepting)
+        stop_accepting(reactor);
+    if (all)
+        accept_all(thread, reactor->server->options->connections, now);
+}

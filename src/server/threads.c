@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool's threads; see threads.h. The array has a place for each thread that there may be; the
+ * control thread alone starts them, tells them to leave, and joins them.
+ *
+ *   NONE --start--> RUNS --thread_main's last word--> ENDED, FAILED --join--> NONE
+ *
+ * Of N + 1 threads that take part (pool->alive), N may be in handlers. A thread that is started
+ * while the pool serves takes part once the application has prepared it, which under a GIL may take
+ * long; until then it does not count, so that there is always one to lead. One that is to leave is
+ * taken from the parked ones, and stops counting in the same moment: it is in no handler, does not
+ * lead, and nobody can post to it any more.
+ */
+#include "server/threads.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "os/clock.h"
+#include "os/process.h"
+#include "server/pool.h"
+#include "server/reactor.h"
+
+/* After a thread could not be started. */
+#define START_PAUSE (2 * MP_NSEC_PER_SEC)
+#define REPORT_PAUSE (60 * MP_NSEC_PER_SEC)
+
+/* ---- one thread -------------------------------------------------------------------------- */
+
+static void name_thread(unsigned index)
+{
+    char name[16] = "mp-pool-";
+    size_t at = strlen(name);
+    for (unsigned div = index >= 100 ? 100 : index >= 10 ? 10 : 1; div > 0 && at < 15; div /= 10)
+        name[at++] = (char)('0' + index / div % 10);
+    mp_thread_set_name(name);
+}
+
+static void *thread_main(void *arg)
+{
+    struct mp_thread *thread = arg;
+    const struct mp_app *app = thread->reactor->server->app;
+    uint32_t last_word = MP_LIFE_ENDED;
+    int r = 0;
+    name_thread(thread->index);
+    thread->tid = mp_thread_id();
+    if (app->thread_init)
+        r = app->thread_init(app->data, thread->index, &thread->app_thread);
+    /* Without memory at the very start: the master sees the worker die and says so. */
+    mp_assert(r == 0 || thread->late);
+    if (r == 0) {
+        mp_pool_serve(thread);
+        if (app->thread_done)
+            app->thread_done(app->data, thread->app_thread);
+        mp_sb_thread_set_state(thread->slot, MP_SB_THREAD_NONE, mp_clock_now());
+    } else {
+        last_word = MP_LIFE_FAILED;
+    }
+    /* Release: who joins reuses the place. The join alone would do; this says that it will not
+     * wait. */
+    atomic_store_explicit(&thread->life, last_word, memory_order_release);
+    return NULL;
+}
+
+static int prepare(struct mp_reactor *reactor, struct mp_thread *thread)
+{
+    mp_park_init(&thread->park);
+    mp_list_init(&thread->link);
+    thread->app_thread = NULL;
+    thread->io_date = 0;
+    if (!thread->head)
+        thread->head = malloc(MP_THREAD_HEAD + MP_RESPONSE_COPY);
+    if (!thread->scratch)
+        thread->scratch = malloc(MP_SCRATCH);
+    thread->born = ++reactor->pool.staff.births;
+    return thread->head && thread->scratch ? 0 : -ENOMEM;
+}
+
+static void release(struct mp_thread *thread)
+{
+    free(thread->head);
+    free(thread->scratch);
+    thread->head = NULL;
+    thread->scratch = NULL;
+}
+
+static int start(struct mp_reactor *reactor, struct mp_thread *thread, bool late)
+{
+    int r = prepare(reactor, thread);
+    thread->late = late;
+    if (r < 0)
+        return r;
+    /* Relaxed: read by this thread, and by the new one, for which pthread_create orders it. */
+    atomic_store_explicit(&thread->life, MP_LIFE_RUNS, memory_order_relaxed);
+    r = -pthread_create(&thread->id, NULL, thread_main, thread);
+    if (r < 0)
+        atomic_store_explicit(&thread->life, MP_LIFE_NONE, memory_order_relaxed);
+    else
+        reactor->pool.staff.existing++;
+    return r;
+}
+
+static void join(struct mp_reactor *reactor, struct mp_thread *thread)
+{
+    pthread_join(thread->id, NULL);
+    atomic_store_explicit(&thread->life, MP_LIFE_NONE, memory_order_relaxed);
+    reactor->pool.staff.existing--;
+}
+
+/* ---- all of them ------------------------------------------------------------------------- */
+
+int mp_threads_init(struct mp_reactor *reactor, unsigned handlers)
+{
+    struct mp_pool *pool = &reactor->pool;
+    struct mp_server *server = reactor->server;
+    const struct mp_worker_options *options = server->options;
+    unsigned slots = mp_scoreboard_threads(server->context->board);
+    unsigned least = options->threads_min;
+    unsigned cores = server->app->max_computing;
+    if (least == 0 || least > handlers)
+        least = handlers;
+    if (least < handlers && cores == 0)
+        cores = mp_cpu_count();
+    pool->alive = least + 1; /* one can always lead */
+    pool->thread_count = handlers + 1;
+    pool->threads = calloc(pool->thread_count, sizeof(*pool->threads));
+    if (!pool->threads)
+        return -ENOMEM;
+    for (unsigned i = 0; i < pool->thread_count; i++) {
+        pool->threads[i].reactor = reactor;
+        pool->threads[i].index = i;
+        pool->threads[i].slot = mp_scoreboard_thread(server->context->board, server->context->slot,
+                                                     i < slots ? i : slots - 1);
+    }
+    mp_thread_sizing_init(&pool->staff.sizing, least, handlers, cores,
+                          options->threads_idle > 0 ? options->threads_idle : MP_THREADS_IDLE,
+                          mp_clock_now());
+    return 0;
+}
+
+void mp_threads_done(struct mp_reactor *reactor)
+{
+    struct mp_pool *pool = &reactor->pool;
+    for (unsigned i = 0; pool->threads && i < pool->thread_count; i++)
+        release(&pool->threads[i]);
+    free(pool->threads);
+}
+
+int mp_pool_start(struct mp_reactor *reactor)
+{
+    struct mp_pool *pool = &reactor->pool;
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i <= pool->staff.sizing.least; i++)
+        r = start(reactor, &pool->threads[i], false);
+    if (r < 0)
+        mp_pool_stop(reactor);
+    return r;
+}
+
+void mp_pool_stop(struct mp_reactor *reactor)
+{
+    struct mp_pool *pool = &reactor->pool;
+    mp_pool_dismiss_all(pool);
+    mp_reactor_stop_leader(reactor);
+    for (unsigned i = 0; i < pool->thread_count; i++) {
+        if (atomic_load_explicit(&pool->threads[i].life, memory_order_acquire) != MP_LIFE_NONE)
+            join(reactor, &pool->threads[i]);
+    }
+}
+
+/* ---- while the pool serves --------------------------------------------------------------- */
+
+static void report_failure(struct mp_reactor *reactor, const char *why, int64_t now)
+{
+    struct mp_server *server = reactor->server;
+    struct mp_staff *staff = &reactor->pool.staff;
+    staff->pause_until = now + START_PAUSE;
+    if (now < staff->report_again_at)
+        return;
+    staff->report_again_at = now + REPORT_PAUSE;
+    mp_log(server->log, MP_LOG_WARNING,
+           "worker %u cannot start another thread: %s; it goes on with the %u it has",
+           server->context->slot + 1, why, staff->existing);
+}
+
+/* Places of threads that have ended are free again, and their memory is given back. */
+static void join_ended(struct mp_reactor *reactor, int64_t now)
+{
+    struct mp_pool *pool = &reactor->pool;
+    for (unsigned i = 0; i < pool->thread_count; i++) {
+        struct mp_thread *thread = &pool->threads[i];
+        uint32_t life = atomic_load_explicit(&thread->life, memory_order_acquire);
+        if (life != MP_LIFE_ENDED && life != MP_LIFE_FAILED)
+            continue;
+        join(reactor, thread);
+        release(thread);
+        if (life == MP_LIFE_ENDED)
+            pool->staff.leaving--;
+        else
+            report_failure(reactor, "the application cannot prepare it", now);
+    }
+}
+
+static struct mp_thread *find_place(struct mp_pool *pool)
+{
+    for (unsigned i = 0; i < pool->thread_count; i++) {
+        if (atomic_load_explicit(&pool->threads[i].life, memory_order_relaxed) == MP_LIFE_NONE)
+            return &pool->threads[i];
+    }
+    return NULL;
+}
+
+static void start_some(struct mp_reactor *reactor, unsigned count, int64_t now)
+{
+    struct mp_pool *pool = &reactor->pool;
+    struct mp_thread *thread;
+    while (count-- > 0 && (thread = find_place(pool))) {
+        int r = start(reactor, thread, true);
+        if (r < 0) {
+            release(thread);
+            report_failure(reactor, strerror(-r), now);
+            return;
+        }
+    }
+}
+
+static void show_size(struct mp_reactor *reactor, unsigned threads)
+{
+    /* Relaxed: for readers of the scoreboard, who see a number that was true a moment ago. */
+    atomic_store_explicit(&reactor->server->slot->threads, threads, memory_order_relaxed);
+}
+
+void mp_threads_resize(struct mp_reactor *reactor, int64_t now)
+{
+    struct mp_staff *staff = &reactor->pool.staff;
+    struct mp_thread_seen seen;
+    if (!mp_thread_sizing_is_open(&staff->sizing))
+        return;
+    join_ended(reactor, now);
+    mp_pool_see(reactor, &seen, now);
+    seen.coming = staff->existing - staff->leaving - (seen.threads + 1);
+    int change = mp_thread_sizing_step(&staff->sizing, &seen);
+    if (change > 0 && now >= staff->pause_until)
+        start_some(reactor, (unsigned)change, now);
+    else if (change < 0)
+        staff->leaving += mp_pool_dismiss(&reactor->pool, (unsigned)-change);
+    show_size(reactor, seen.threads);
+}
+
+int64_t mp_threads_next_look(const struct mp_reactor *reactor)
+{
+    const struct mp_staff *staff = &reactor->pool.staff;
+    return staff->existing > staff->sizing.least + 1 ? staff->sizing.span_ends : INT64_MAX;
+}

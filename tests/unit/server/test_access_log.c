@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* The access log: one line a request whatever the client sends, whole lines, none lost in a rush.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "server/access_log.h"
+#include "server/internal.h"
+
+static struct mp_request request;
+static struct mp_conn conn;
+
+/* A request as the server holds it after parsing text. */
+static void make(const char *text)
+{
+    struct mp_http_scan scan = {0};
+    struct mp_http_limits limits = {.line = 8190, .fields = 100, .field_size = 8190, .head = 65536};
+    size_t size = 0;
+    memset(&request, 0, sizeof(request));
+    memset(&conn, 0, sizeof(conn));
+    conn.peer.len = sizeof(conn.peer.in4);
+    conn.peer.in4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(0x7f000001)}};
+    request.conn = &conn;
+    request.text = (char *)text;
+    request.size = strlen(text);
+    request.ready_at = 1000;
+    request.response.status = 200;
+    request.response.written = 42;
+    CHECK_EQ(mp_http_head_parse(&scan, text, strlen(text), &limits, &request.head, &size),
+             MP_HTTP_DONE);
+}
+
+/* The line that a request makes. */
+static const char *line_of(const char *text)
+{
+    static char line[8192];
+    struct mp_access_log *log;
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    make(text);
+    CHECK_OK(mp_access_log_new(fd, &log));
+    mp_access_log_add(log, &request, 1000 + 1500 * MP_NSEC_PER_USEC);
+    CHECK_EQ(mp_access_log_write(log), 0);
+    ssize_t n = pread(fd, line, sizeof(line) - 1, 0);
+    CHECK(n > 0 && n <= 4096);
+    line[n] = '\0';
+    CHECK_EQ(line[n - 1], '\n');
+    CHECK(strchr(line, '\n') == line + n - 1);
+    mp_access_log_free(log);
+    close(fd);
+    return line;
+}
+
+TEST(combined_format)
+{
+    const char *line = line_of("GET /a?b=c HTTP/1.1\r\nHost: h\r\nReferer: http://r/\r\n"
+                               "User-Agent: test/1\r\n\r\n");
+    CHECK(strncmp(line, "127.0.0.1 - - [", 15) == 0);
+    CHECK_STR(strstr(line, "] \"") + 3,
+              "GET /a?b=c HTTP/1.1\" 200 42 \"http://r/\" \"test/1\" 0.001500\n");
+}
+
+TEST(absent_fields_and_unix_peer)
+{
+    CHECK_STR(strstr(line_of("GET / HTTP/1.0\r\n\r\n"), "] \"") + 3,
+              "GET / HTTP/1.0\" 200 42 \"-\" \"-\" 0.001500\n");
+}
+
+TEST(what_the_client_sends_is_escaped)
+{
+    const char *line =
+        line_of("GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: a\"b\\c\td\xc3\xa9\x80\r\n\r\n");
+    CHECK(strstr(line, "\"a\\\"b\\\\c\\x09d\\xc3\\xa9\\x80\""));
+}
+
+TEST(long_parts_are_cut_and_the_line_ends)
+{
+    char *text = malloc(30000);
+    char *at = text + sprintf(text, "GET /");
+    memset(at, 'p', 8000);
+    at += 8000;
+    at += sprintf(at, " HTTP/1.1\r\nHost: h\r\nUser-Agent: ");
+    memset(at, '"', 8000);
+    at += 8000;
+    strcpy(at, "\r\n\r\n");
+    line_of(text);
+    free(text);
+}
+
+static const char plain[] = "GET /some/path HTTP/1.1\r\nHost: h\r\nUser-Agent: test\r\n\r\n";
+
+TEST(pipe_gets_whole_lines_only)
+{
+    struct mp_access_log *log;
+    int ends[2];
+    char block[65536];
+    unsigned added = 0;
+    unsigned lines = 0;
+    CHECK_OK(pipe2(ends, O_CLOEXEC | O_NONBLOCK));
+    fcntl(ends[1], F_SETFL, 0); /* as an inherited standard output is */
+    make(plain);
+    CHECK_OK(mp_access_log_new(ends[1], &log));
+    for (int round = 0; round < 40; round++) {
+        for (int i = 0; i < 97; i++, added++)
+            mp_access_log_add(log, &request, 2000);
+        CHECK_EQ(mp_access_log_write(log), 0);
+        ssize_t n = read(ends[0], block, 4096 * (size_t)(1 + round % 3));
+        for (ssize_t i = 0; i < n; i++)
+            lines += block[i] == '\n';
+    }
+    for (int i = 0; i < 200 && lines < added; i++) {
+        mp_access_log_write(log);
+        ssize_t n = read(ends[0], block, sizeof(block));
+        CHECK(n > 0);
+        CHECK_EQ(block[n - 1], '\n'); /* everything that was there ends with a line */
+        for (ssize_t j = 0; j < n; j++)
+            lines += block[j] == '\n';
+    }
+    CHECK_EQ(lines, added);
+    mp_access_log_free(log);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+TEST(full_buffer_loses_lines_and_counts_them)
+{
+    struct mp_access_log *log;
+    int ends[2];
+    unsigned added = 0;
+    CHECK_OK(pipe2(ends, O_CLOEXEC));
+    make(plain);
+    CHECK_OK(mp_access_log_new(ends[1], &log));
+    CHECK(!mp_access_log_is_urgent(log));
+    while (added < 50000) {
+        mp_access_log_add(log, &request, 2000);
+        added++;
+        if (added == 20000) {
+            CHECK(mp_access_log_is_urgent(log));
+            CHECK(mp_access_log_write(log) > 0);
+        }
+    }
+    CHECK(mp_access_log_write(log) > 0);
+    CHECK_EQ(mp_access_log_write(log), 0);
+    mp_access_log_free(log);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+TEST(reader_that_is_gone_does_no_harm)
+{
+    struct mp_access_log *log;
+    int ends[2];
+    CHECK_OK(pipe2(ends, O_CLOEXEC));
+    signal(SIGPIPE, SIG_IGN);
+    make(plain);
+    CHECK_OK(mp_access_log_new(ends[1], &log));
+    close(ends[0]);
+    for (int i = 0; i < 10; i++) {
+        mp_access_log_add(log, &request, 2000);
+        mp_access_log_write(log);
+    }
+    mp_access_log_free(log);
+    mp_access_log_free(NULL);
+    close(ends[1]);
+}
+
+TEST(every_answer_is_logged)
+{
+    enum { COUNT = 3000 };
+    struct harness h;
+    struct client client;
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    char *log = calloc(1, 1 << 20);
+    unsigned lines = 0;
+    harness_init(&h, true);
+    h.options.access_log = fd;
+    harness_start(&h);
+    harness_open(&h, &client);
+    for (int i = 0; i < COUNT; i++) {
+        struct reply reply;
+        client_get(&client, "/");
+        CHECK(client_reply(&client, false, &reply));
+        reply_done(&reply);
+    }
+    client_done(&client);
+    harness_drain(&h);
+    CHECK(pread(fd, log, (1 << 20) - 1, 0) > 0);
+    for (char *at = strchr(log, '\n'); at; at = strchr(at + 1, '\n'))
+        lines++;
+    CHECK_EQ(lines, COUNT);
+    CHECK_EQ(harness_logged(&h, "lost"), 0);
+    free(log);
+    close(fd);
+    harness_done(&h);
+}
