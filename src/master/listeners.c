@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The listening sockets: opened before the first fork, closed when stopping begins (the workers
+ * have their own descriptors and serve what the kernel has queued; when the last of them closes,
+ * new clients are refused rather than left waiting). The files of UNIX sockets stay until the end.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "master/private.h"
+#include "os/fd.h"
+#include "os/socket.h"
+
+/* Room for one more; fails before anything has been opened. */
+static int reserve(struct mp_master *master)
+{
+    size_t count = master->listener_count + 1;
+    struct mp_listen_socket *listeners;
+    struct mp_socket_file *files;
+
+    listeners = reallocarray(master->listeners, count, sizeof(*listeners));
+    if (!listeners)
+        return -ENOMEM;
+    master->listeners = listeners;
+    files = reallocarray(master->files, count, sizeof(*files));
+    if (!files)
+        return -ENOMEM;
+    master->files = files;
+    return 0;
+}
+
+/* What an inherited socket lacks, for the protocol that is to be served on it; NULL: see errno. */
+static const char *what_is_wrong(bool datagrams, int err)
+{
+    switch (err) {
+    case -EINVAL:
+        return datagrams ? "this descriptor is a socket that is not bound"
+                         : "this descriptor is a socket that does not listen";
+    case -ENOTSOCK:
+    case -EPROTOTYPE:
+        return datagrams ? "this descriptor is no datagram socket"
+                         : "this descriptor is no stream socket";
+    default:
+        return NULL;
+    }
+}
+
+/* A duplicate of the inherited descriptor: whoever passed it may close it, or not. */
+static int adopt(int inherited, bool datagrams, const char **ret_why)
+{
+    int fd = mp_fd_dup(inherited);
+    int err;
+
+    if (fd < 0)
+        return fd;
+    err = datagrams ? mp_socket_adopt_datagram(fd) : mp_socket_adopt(fd);
+    if (err == 0)
+        return fd;
+    *ret_why = what_is_wrong(datagrams, err);
+    mp_fd_close(&fd);
+    return err;
+}
+
+/* Datagram sockets are the program's, and only handed over. */
+static int open_listener(const struct mp_master *master, int inherited,
+                         const struct mp_sockaddr *addr, int backlog, const char **ret_why)
+{
+    const struct mp_listen_options options = {.backlog = backlog};
+    bool datagrams = master->options.worker.protocol == MP_PROTOCOL_DATAGRAM;
+
+    if (inherited >= 0)
+        return adopt(inherited, datagrams, ret_why);
+    if (!datagrams)
+        return mp_socket_listen(addr, &options);
+    *ret_why = "a datagram socket must be passed as fd://N";
+    return -EINVAL;
+}
+
+int mp_master_bind(struct mp_master *master, const char *spec, int backlog, const char **ret_why)
+{
+    struct mp_listen_socket listener = {.fd = -1};
+    struct mp_socket_file file = {0};
+    int inherited;
+    int err;
+
+    *ret_why = NULL;
+    err = mp_sockaddr_parse(spec, &listener.addr, &inherited, ret_why);
+    if (err == 0)
+        err = reserve(master);
+    if (err)
+        return err;
+    listener.fd = open_listener(master, inherited, &listener.addr, backlog, ret_why);
+    if (listener.fd < 0)
+        return listener.fd;
+    if (inherited < 0)
+        err = mp_socket_file_init(&file, &listener.addr);
+    if (err == 0)
+        err = mp_socket_local(listener.fd, &listener.addr);
+    if (err) {
+        mp_socket_file_done(&file);
+        mp_fd_close(&listener.fd);
+        return err;
+    }
+    master->listeners[master->listener_count] = listener;
+    master->files[master->listener_count++] = file;
+    return 0;
+}
+
+void mp_listeners_close(struct mp_master *master)
+{
+    for (size_t i = 0; i < master->listener_count; i++)
+        mp_fd_close(&master->listeners[i].fd);
+}
+
+void mp_listeners_done(struct mp_master *master)
+{
+    mp_listeners_close(master);
+    for (size_t i = 0; i < master->listener_count; i++)
+        mp_socket_file_done(&master->files[i]);
+    free(master->listeners);
+    free(master->files);
+    master->listeners = NULL;
+    master->files = NULL;
+    master->listener_count = 0;
+}

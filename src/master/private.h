@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The master as its own files see it. Everything here lives in the master's process; zygote and
+ * workers have a copy from the fork, which they only read.
+ *
+ *   loop.c           waits, and hands out what has come
+ *   signals.c        taken at the start, acted on, given back
+ *   stop.c           the stages of stopping
+ *   link.c           the program that embeds the master
+ *   listeners.c      the sockets
+ *   crew.c           how many workers, and which: starts, drains, kills
+ *   crew_sizing.c    ... as far as that follows the load: the policy, pure
+ *   crew_events.c    what is heard of workers: messages, deaths
+ *   zygote_handle.c  the zygote, seen from here
+ */
+#ifndef MP_MASTER_PRIVATE_H
+#define MP_MASTER_PRIVATE_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "master/backoff.h"
+#include "master/crew_sizing.h"
+#include "master/master.h"
+#include "master/message.h"
+#include "master/worker_handle.h"
+#include "os/socket_file.h"
+
+/* Never backwards. */
+enum mp_stage {
+    MP_STAGE_RUNNING = 0,
+    MP_STAGE_DRAINING, /* TERM: workers finish what they have, until stop_deadline */
+    MP_STAGE_QUITTING, /* INT: workers leave at once, until stop_deadline */
+    MP_STAGE_KILLING,  /* SIGKILL is sent to all; they are reaped, until stop_deadline */
+};
+
+enum mp_zygote_state {
+    MP_ZYGOTE_ABSENT = 0, /* to be started at due */
+    MP_ZYGOTE_LOADING,    /* forked, loads the application */
+    MP_ZYGOTE_WAITING,    /* loaded: takes orders */
+    MP_ZYGOTE_LEAVING,    /* told to leave, failed to load, or killed */
+};
+
+struct mp_zygote_handle {
+    enum mp_zygote_state state;
+    pid_t pid;
+    int control;       /* owned; -1: none, or it has ended */
+    int64_t due;       /* ABSENT */
+    int64_t started;   /* LOADING on */
+    int64_t loaded_at; /* 0: not */
+    int64_t load_time; /* ns */
+    int64_t deadline;  /* LEAVING: SIGKILL after it */
+    int64_t
+        reaped_at; /* 0: lives. The handle is ABSENT only when its control socket has ended too */
+    bool told_to_leave; /* its end is no news */
+    bool killed;        /* by the master */
+    int load_status;    /* not 0: the load has failed with it */
+    struct mp_backoff deaths;
+    struct mp_backoff refusals;
+};
+
+/* What the loop waits for: the entries of struct mp_master's polls. */
+enum mp_poll_entry {
+    MP_POLL_SIGNALS = 0,
+    MP_POLL_ZYGOTE,
+    MP_POLL_LINK,
+    MP_POLL_PARENT,
+    MP_POLL_WORKERS, /* the first of them */
+};
+
+struct mp_master {
+    struct mp_master_options options;
+    struct mp_master_ops ops;
+    struct mp_handle_limits limits;
+    pid_t pid; /* of the process that runs the master; 0 before mp_master_run or mp_master_embed */
+
+    bool embedded;
+    int link;      /* owned; -1: none, or it has ended */
+    int parent_fd; /* owned; pidfd of the program; -1: none, or it has ended */
+
+    struct mp_listen_socket *listeners;
+    struct mp_socket_file *files; /* parallel to listeners */
+    size_t listener_count;
+
+    struct mp_scoreboard *board;
+    unsigned slots;
+    struct mp_worker_handle *workers; /* [slots] */
+    unsigned target;                  /* how many workers are wanted */
+    uint32_t serial;                  /* of the last spawn */
+    struct mp_zygote_handle zygote;
+    unsigned generation; /* of the zygote: how many there were */
+    bool ever_loaded;
+    bool ever_ready;      /* a worker has been */
+    bool announced;       /* on_ready was called */
+    unsigned lost_starts; /* workers that have closed their socket before they were ready */
+
+    struct mp_crew_sizing sizing; /* of the target */
+    struct mp_crew_seen *seen;    /* [slots]: for a look of it */
+
+    enum mp_stage stage;
+    int64_t stop_deadline;
+    int exit_status;
+
+    struct pollfd *polls; /* [MP_POLL_WORKERS + slots] */
+    unsigned *poll_slots; /* parallel: whose entry it is */
+    int signal_fd;        /* -1: the signals are not taken */
+    sigset_t old_mask;
+    struct sigaction old_pipe;
+    struct sigaction old_child;
+    bool was_subreaper;
+};
+
+/* "worker 3" in texts. */
+#define MP_WORKER_NUMBER(handle) ((handle)->slot + 1)
+
+/* ---- loop.c */
+
+/* Until everything has stopped. */
+void mp_loop_run(struct mp_master *master);
+
+/* ---- signals.c */
+
+/* Twice is harmless; so is giving back what was not taken. */
+int mp_signals_take(struct mp_master *master);
+void mp_signals_give_back(struct mp_master *master);
+/* In a new zygote: what reaches the whole process group does nothing there, and nothing is blocked.
+ */
+void mp_signals_reset_in_zygote(const struct mp_master *master);
+/* In a new worker, just before it serves: the contract of struct mp_worker_context. Returns the
+ * relay's descriptor or -errno. */
+int mp_signals_prepare_worker(const struct mp_master *master);
+void mp_signals_read(struct mp_master *master, int64_t now);
+
+/* ---- link.c */
+
+/* To the program, if there is one. */
+void mp_link_tell(struct mp_master *master, enum mp_link_verb verb, uint32_t value);
+/* Reads what the program has sent. */
+void mp_link_read(struct mp_master *master, int64_t now);
+/* The program has ended. */
+void mp_link_on_parent_end(struct mp_master *master, int64_t now);
+void mp_link_close(struct mp_master *master);
+
+/* ---- stop.c */
+
+/* SIGTERM, SIGINT or SIGQUIT has come. */
+void mp_stop_on_signal(struct mp_master *master, int signo, int64_t now);
+/* Somebody else wants it to stop; who: for the log, "worker 1 asks to stop". What is asked again,
+ * or less than what goes on already, changes nothing. */
+void mp_stop_ask(struct mp_master *master, bool quick, const char *who, int64_t now);
+/* The start has failed: stop, and end with status. */
+void mp_stop_failed(struct mp_master *master, int status, int64_t now);
+void mp_stop_tick(struct mp_master *master, int64_t now);
+int64_t mp_stop_next_look(const struct mp_master *master);
+bool mp_stop_is_over(const struct mp_master *master);
+
+/* ---- listeners.c */
+
+/* Closes the sockets; keeps addresses and files. */
+void mp_listeners_close(struct mp_master *master);
+void mp_listeners_done(struct mp_master *master);
+
+/* ---- crew.c */
+
+/* Does what is due: keeps the number of workers, starts, gives up on those that are late. */
+void mp_crew_tick(struct mp_master *master, int64_t now);
+int64_t mp_crew_next_look(const struct mp_master *master);
+bool mp_crew_is_empty(const struct mp_master *master);
+/* One more or less wanted, within its bounds. */
+void mp_crew_resize(struct mp_master *master, int by, int signo);
+/* Tells a worker to drain until deadline; stopping: the pool as a whole does. */
+void mp_crew_drain(struct mp_master *master, struct mp_worker_handle *handle, bool stopping,
+                   int64_t deadline);
+/* The same for all, when the pool stops. verb: MP_WORKER_DRAIN or MP_WORKER_QUIT. */
+void mp_crew_stop(struct mp_master *master, uint32_t verb, int64_t now, int64_t deadline);
+/* SIGKILL, with a line in the log that says why and what it was serving; why NULL: silently. */
+void mp_crew_kill(struct mp_master *master, struct mp_worker_handle *handle, const char *why,
+                  int64_t now);
+void mp_crew_kill_all(struct mp_master *master, const char *why, int64_t now);
+/* A spawn came to nothing: try again later. */
+void mp_crew_refused(struct mp_master *master, struct mp_worker_handle *handle, int error,
+                     int64_t now);
+/* All first workers are ready: tell the program, once. */
+void mp_crew_announce(struct mp_master *master);
+
+/* ---- crew_events.c */
+
+/* Reads what a worker has sent. */
+void mp_crew_read(struct mp_master *master, struct mp_worker_handle *handle, int64_t now);
+/* It lives on, but has closed its control socket. */
+void mp_crew_on_lost(struct mp_master *master, struct mp_worker_handle *handle, int64_t now);
+/* What the zygote says about spawns. */
+void mp_crew_on_spawned(struct mp_master *master, const struct mp_zygote_message *message,
+                        int64_t now);
+void mp_crew_on_spawn_failed(struct mp_master *master, const struct mp_zygote_message *message,
+                             int64_t now);
+/* The zygote is gone, and so are its answers. */
+void mp_crew_on_zygote_gone(struct mp_master *master, int64_t now);
+/* A process was reaped. False: it is no worker. */
+bool mp_crew_on_death(struct mp_master *master, pid_t pid, int status, uint64_t peak, int64_t now);
+
+/* ---- zygote_handle.c */
+
+void mp_zygote_handle_init(struct mp_zygote_handle *zygote, int64_t now);
+void mp_zygote_handle_tick(struct mp_master *master, int64_t now);
+int64_t mp_zygote_handle_next_look(const struct mp_master *master);
+void mp_zygote_handle_read(struct mp_master *master, int64_t now);
+bool mp_zygote_handle_on_death(struct mp_master *master, pid_t pid, int status, uint64_t peak,
+                               int64_t now);
+/* Orders a worker; control is its end of the pair and stays the caller's. 0 or -errno. */
+int mp_zygote_handle_order(struct mp_master *master, const struct mp_zygote_message *order,
+                           int control);
+/* Tells it to leave until deadline; one that still loads cannot hear, and is killed. */
+void mp_zygote_handle_leave(struct mp_master *master, int64_t deadline);
+void mp_zygote_handle_kill(struct mp_master *master);
+
+/* ---- zygote.c, newborn.c: in the children */
+
+/* What a zygote is made of. */
+struct mp_zygote {
+    const struct mp_master *master;
+    int control; /* its own end */
+};
+
+pid_t mp_master_fork(const struct mp_master *master);
+_Noreturn void mp_master_leave_child(const struct mp_master *master, int status, bool graceful);
+_Noreturn void mp_zygote_run(struct mp_master *master, int control);
+/* In a worker that has just been forked: control is its own; first is its parent until that ends.
+ */
+_Noreturn void mp_newborn_run(const struct mp_zygote *zygote, const struct mp_zygote_message *order,
+                              int control, pid_t first);
+
+#endif

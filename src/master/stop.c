@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stopping, in stages that only go forward:
+ *
+ *   RUNNING --TERM--> DRAINING --INT, QUIT--> QUITTING --any of the three, or 1 s--> KILLING -->
+ * over |                  +------------ graceful_timeout ----------------------------->|
+ *      +-----------INT, QUIT----------------> QUITTING
+ *
+ * It is over when every process of ours has been reaped. A process that not even SIGKILL ends
+ * (it hangs inside the kernel) is waited for KILL_TIMEOUT and then left to init.
+ */
+#include "master/private.h"
+#include "master/report.h"
+#include "os/process.h"
+
+#define QUIT_TIMEOUT MP_NSEC_PER_SEC
+#define KILL_TIMEOUT (10 * MP_NSEC_PER_SEC)
+
+static void enter_draining(struct mp_master *master, int64_t now)
+{
+    master->stage = MP_STAGE_DRAINING;
+    master->stop_deadline = now + master->options.graceful_timeout;
+    mp_listeners_close(master);
+    mp_zygote_handle_leave(master, master->stop_deadline);
+    mp_crew_stop(master, MP_WORKER_DRAIN, now, master->stop_deadline);
+}
+
+static void enter_quitting(struct mp_master *master, int64_t now)
+{
+    master->stage = MP_STAGE_QUITTING;
+    master->stop_deadline = now + QUIT_TIMEOUT;
+    mp_listeners_close(master);
+    mp_zygote_handle_leave(master, master->stop_deadline);
+    mp_crew_stop(master, MP_WORKER_QUIT, now, master->stop_deadline);
+}
+
+/* why: for the log, or NULL. */
+static void enter_killing(struct mp_master *master, const char *why, int64_t now)
+{
+    master->stage = MP_STAGE_KILLING;
+    master->stop_deadline = now + KILL_TIMEOUT;
+    mp_listeners_close(master);
+    mp_zygote_handle_kill(master);
+    mp_crew_kill_all(master, why, now);
+}
+
+static void report_start(const struct mp_master *master, bool quick, const char *who)
+{
+    const struct mp_log *log = &master->options.log;
+    char time[32];
+
+    mp_report_duration(master->options.graceful_timeout, time, sizeof(time));
+    if (quick)
+        mp_log(log, MP_LOG_INFO, "%s: stopping at once", who);
+    else
+        mp_log(log, MP_LOG_INFO, "%s: finishing what is being served, for at most %s", who, time);
+}
+
+static void first_signal(struct mp_master *master, int signo, const char *name, int64_t now)
+{
+    report_start(master, signo != SIGTERM, name);
+    if (master->ops.on_stopping)
+        master->ops.on_stopping(master->ops.data, signo);
+    if (signo == SIGTERM)
+        enter_draining(master, now);
+    else
+        enter_quitting(master, now);
+}
+
+void mp_stop_on_signal(struct mp_master *master, int signo, int64_t now)
+{
+    const struct mp_log *log = &master->options.log;
+    char name[32];
+
+    mp_signal_name(signo, name, sizeof(name));
+    switch (master->stage) {
+    case MP_STAGE_RUNNING:
+        first_signal(master, signo, name, now);
+        break;
+    case MP_STAGE_DRAINING:
+        /* Service managers and init processes may send SIGTERM twice: no reason to lose requests.
+         */
+        if (signo == SIGTERM) {
+            mp_log(log, MP_LOG_INFO, "SIGTERM again: still finishing; SIGINT stops at once");
+            break;
+        }
+        mp_log(log, MP_LOG_INFO, "%s: not waiting any longer", name);
+        enter_quitting(master, now);
+        break;
+    case MP_STAGE_QUITTING:
+        enter_killing(master, "stopped by a second signal", now);
+        break;
+    case MP_STAGE_KILLING:
+        break;
+    }
+}
+
+void mp_stop_ask(struct mp_master *master, bool quick, const char *who, int64_t now)
+{
+    switch (master->stage) {
+    case MP_STAGE_RUNNING:
+        report_start(master, quick, who);
+        if (quick)
+            enter_quitting(master, now);
+        else
+            enter_draining(master, now);
+        break;
+    case MP_STAGE_DRAINING:
+        if (!quick)
+            break;
+        mp_log(&master->options.log, MP_LOG_INFO, "%s: not waiting any longer", who);
+        enter_quitting(master, now);
+        break;
+    case MP_STAGE_QUITTING:
+    case MP_STAGE_KILLING:
+        break;
+    }
+}
+
+void mp_stop_failed(struct mp_master *master, int status, int64_t now)
+{
+    if (master->exit_status == 0)
+        master->exit_status = status;
+    mp_link_tell(master, MP_LINK_FAILED, (uint32_t)status);
+    if (master->stage == MP_STAGE_RUNNING)
+        enter_quitting(master, now);
+}
+
+/* KILL_TIMEOUT has passed. */
+static void give_up(struct mp_master *master)
+{
+    for (unsigned i = 0; i < master->slots; i++) {
+        if (master->workers[i].state == MP_HANDLE_KILLED)
+            mp_log(&master->options.log, MP_LOG_CRITICAL,
+                   "worker %u (pid %d) does not end even by SIGKILL: left behind",
+                   MP_WORKER_NUMBER(&master->workers[i]), (int)master->workers[i].pid);
+    }
+}
+
+void mp_stop_tick(struct mp_master *master, int64_t now)
+{
+    if (master->stage == MP_STAGE_RUNNING || now < master->stop_deadline)
+        return;
+    switch (master->stage) {
+    case MP_STAGE_DRAINING:
+        enter_killing(master, "not finished within the graceful timeout", now);
+        break;
+    case MP_STAGE_QUITTING:
+        enter_killing(master, "did not leave when told to", now);
+        break;
+    default:
+        if (!mp_stop_is_over(master)) {
+            give_up(master);
+            master->exit_status = 1;
+            master->stop_deadline = -1; /* over: mp_stop_is_over */
+        }
+        break;
+    }
+}
+
+int64_t mp_stop_next_look(const struct mp_master *master)
+{
+    return master->stage == MP_STAGE_RUNNING ? MP_HANDLE_NEVER : master->stop_deadline;
+}
+
+bool mp_stop_is_over(const struct mp_master *master)
+{
+    if (master->stage == MP_STAGE_RUNNING)
+        return false;
+    if (master->stop_deadline < 0)
+        return true;
+    return mp_crew_is_empty(master) && master->zygote.state == MP_ZYGOTE_ABSENT;
+}

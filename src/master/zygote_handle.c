@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The zygote, seen from the master: started, asked, told to leave, and started again when it has
+ * died.
+ *
+ *   ABSENT --start--> LOADING --LOADED--> WAITING --leave, kill--> LEAVING
+ *     ^                  | LOAD_FAILED, kill                          |
+ *     |                  +------------------------------------------->|
+ *     +---- reaped, and its socket has ended (from any state) --------+
+ *
+ * Death is two events in any order: it is reaped, and its socket ends. The socket may stay open a
+ * moment longer, in the first child of a fork that is under way, whose answer is yet to come: the
+ * zygote is ABSENT, and unanswered orders are given to the next, only after both.
+ */
+#include <errno.h>
+
+#include "master/private.h"
+#include "master/report.h"
+#include "os/child.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/process.h"
+#include "os/socket.h"
+
+/* A process that the application has forked while it was loaded may hold the socket for ever. */
+#define SOCKET_END_TIMEOUT MP_NSEC_PER_SEC
+#define LEAVE_TIMEOUT (5 * MP_NSEC_PER_SEC)
+
+void mp_zygote_handle_init(struct mp_zygote_handle *zygote, int64_t now)
+{
+    zygote->state = MP_ZYGOTE_ABSENT;
+    zygote->pid = 0;
+    zygote->control = -1;
+    zygote->due = now;
+    zygote->started = 0;
+    zygote->loaded_at = 0;
+    zygote->deadline = 0;
+    zygote->reaped_at = 0;
+    zygote->told_to_leave = false;
+    zygote->killed = false;
+    zygote->load_status = 0;
+}
+
+static void refused(struct mp_master *master, int error, int64_t now)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+    int64_t delay = mp_backoff_refused(&zygote->refusals);
+    char text[32];
+
+    zygote->due = now + delay;
+    if (zygote->refusals.stepped)
+        mp_log(&master->options.log, MP_LOG_WARNING,
+               "the zygote cannot be started: %s; next try in %s", strerrordesc_np(error),
+               mp_report_duration(delay, text, sizeof(text)));
+}
+
+static void start(struct mp_master *master, int64_t now)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+    const struct mp_master_ops *ops = &master->ops;
+    int fds[2];
+    int err = mp_socket_pair(fds);
+    pid_t pid;
+
+    if (err) {
+        refused(master, -err, now);
+        return;
+    }
+    master->generation++;
+    if (ops->before_fork)
+        ops->before_fork(ops->data);
+    pid = mp_master_fork(master);
+    if (pid == 0) {
+        mp_fd_close(&fds[0]);
+        mp_zygote_run(master, fds[1]);
+    }
+    if (ops->after_fork_parent)
+        ops->after_fork_parent(ops->data);
+    mp_fd_close(&fds[1]);
+    if (pid < 0) {
+        mp_fd_close(&fds[0]);
+        refused(master, -pid, now);
+        return;
+    }
+    mp_backoff_init(&zygote->refusals);
+    zygote->state = MP_ZYGOTE_LOADING;
+    zygote->pid = pid;
+    zygote->control = fds[0];
+    zygote->started = now;
+}
+
+static void on_loaded(struct mp_master *master, const struct mp_zygote_message *message,
+                      int64_t now)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+    char text[32];
+
+    if (zygote->state != MP_ZYGOTE_LOADING)
+        return;
+    zygote->state = MP_ZYGOTE_WAITING;
+    zygote->loaded_at = now;
+    zygote->load_time = message->time;
+    if (master->ever_loaded)
+        mp_log(&master->options.log, MP_LOG_INFO, "a new zygote (pid %d) is ready after %s",
+               (int)zygote->pid, mp_report_duration(now - zygote->started, text, sizeof(text)));
+    master->ever_loaded = true;
+}
+
+static void on_load_failed(struct mp_master *master, const struct mp_zygote_message *message,
+                           int64_t now)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+
+    if (zygote->state != MP_ZYGOTE_LOADING)
+        return;
+    zygote->load_status = message->status ? message->status : 1;
+    zygote->state = MP_ZYGOTE_LEAVING;
+    zygote->deadline = now + LEAVE_TIMEOUT;
+    if (!master->ever_loaded)
+        mp_stop_failed(master, zygote->load_status, now);
+}
+
+static void on_message(struct mp_master *master, const struct mp_zygote_message *message,
+                       int64_t now)
+{
+    switch (message->verb) {
+    case MP_ZYGOTE_LOADED:
+        on_loaded(master, message, now);
+        break;
+    case MP_ZYGOTE_LOAD_FAILED:
+        on_load_failed(master, message, now);
+        break;
+    case MP_ZYGOTE_SPAWNED:
+        mp_crew_on_spawned(master, message, now);
+        break;
+    case MP_ZYGOTE_SPAWN_FAILED:
+        mp_crew_on_spawn_failed(master, message, now);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Both halves of its death have been seen. */
+static void finish(struct mp_master *master, int64_t now)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+    int64_t lived = zygote->loaded_at ? zygote->reaped_at - zygote->loaded_at : -1;
+    int64_t delay = mp_backoff_died(&zygote->deaths, lived);
+    char text[32];
+
+    mp_fd_close(&zygote->control);
+    mp_zygote_handle_init(zygote, now + delay);
+    mp_crew_on_zygote_gone(master, now);
+    if (master->stage == MP_STAGE_RUNNING && zygote->deaths.stepped)
+        mp_log(&master->options.log, MP_LOG_WARNING,
+               "the zygote has died %u times in a row soon after its start: waiting %s before the "
+               "next",
+               zygote->deaths.failures, mp_report_duration(delay, text, sizeof(text)));
+}
+
+/* Its socket has ended. It does not close it while it lives, so it is dying, or the application has
+ * closed what was not its own and the zygote is of no use any more. */
+static void on_socket_end(struct mp_master *master)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+
+    mp_fd_close(&zygote->control);
+    if (!zygote->reaped_at)
+        (void)mp_process_kill(zygote->pid, SIGKILL); /* no effect on one that is already ending */
+}
+
+static void read_messages(struct mp_master *master, int64_t now)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+
+    while (zygote->control >= 0) {
+        struct mp_zygote_message message;
+        ssize_t n = mp_socket_recv_msg(zygote->control, &message, sizeof(message), NULL);
+
+        if (n == -EAGAIN)
+            return;
+        if (n == -EMSGSIZE || (n > 0 && n != sizeof(message)))
+            continue;
+        if (n <= 0)
+            on_socket_end(master);
+        else
+            on_message(master, &message, now);
+    }
+}
+
+static void finish_if_both(struct mp_master *master, int64_t now)
+{
+    if (master->zygote.reaped_at && master->zygote.control < 0)
+        finish(master, now);
+}
+
+void mp_zygote_handle_read(struct mp_master *master, int64_t now)
+{
+    read_messages(master, now);
+    finish_if_both(master, now);
+}
+
+static unsigned count_serving(const struct mp_master *master)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < master->slots; i++)
+        count += master->workers[i].state == MP_HANDLE_READY;
+    return count;
+}
+
+/* It was not told to leave. */
+static void report_death(struct mp_master *master, int status, uint64_t peak, int64_t now)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+    const struct mp_log *log = &master->options.log;
+    char death[MP_REPORT_DEATH_SIZE];
+
+    mp_report_death(status, zygote->killed, peak, death, sizeof(death));
+    if (zygote->load_status && master->ever_loaded)
+        mp_log(log, MP_LOG_ERROR,
+               "a new zygote could not load the application; %u workers go on serving",
+               count_serving(master));
+    else if (zygote->load_status)
+        return; /* the first: the application's own message has said it all */
+    else if (master->ever_loaded)
+        mp_log(log, MP_LOG_ERROR, "the zygote (pid %d) %s; %u workers go on serving",
+               (int)zygote->pid, death, count_serving(master));
+    else {
+        mp_log(log, MP_LOG_CRITICAL, "the zygote (pid %d) %s while it loaded the application",
+               (int)zygote->pid, death);
+        mp_stop_failed(master, 1, now);
+    }
+}
+
+bool mp_zygote_handle_on_death(struct mp_master *master, pid_t pid, int status, uint64_t peak,
+                               int64_t now)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+
+    if (zygote->state == MP_ZYGOTE_ABSENT || zygote->reaped_at || pid != zygote->pid)
+        return false;
+    zygote->reaped_at = now;
+    read_messages(master, now); /* what it has said at last */
+    if (master->stage == MP_STAGE_RUNNING && !zygote->told_to_leave)
+        report_death(master, status, peak, now);
+    finish_if_both(master, now);
+    return true;
+}
+
+int mp_zygote_handle_order(struct mp_master *master, const struct mp_zygote_message *order,
+                           int control)
+{
+    if (master->zygote.control < 0)
+        return -EPIPE;
+    return mp_socket_send_msg(master->zygote.control, order, sizeof(*order), control);
+}
+
+void mp_zygote_handle_kill(struct mp_master *master)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+
+    if (zygote->state == MP_ZYGOTE_ABSENT || zygote->reaped_at)
+        return;
+    zygote->state = MP_ZYGOTE_LEAVING;
+    zygote->deadline = MP_HANDLE_NEVER;
+    zygote->killed = true;
+    (void)mp_process_kill(zygote->pid, SIGKILL);
+}
+
+/* The order to leave is the end of what the master sends; what the zygote and its children send can
+ * still be read: the pids of workers that are on their way. */
+void mp_zygote_handle_leave(struct mp_master *master, int64_t deadline)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+
+    if (zygote->state == MP_ZYGOTE_ABSENT)
+        return;
+    zygote->told_to_leave = true;
+    if (zygote->state == MP_ZYGOTE_LOADING) {
+        mp_zygote_handle_kill(master);
+        return;
+    }
+    if (zygote->control >= 0)
+        (void)mp_socket_shutdown_write(zygote->control);
+    zygote->state = MP_ZYGOTE_LEAVING;
+    if (zygote->deadline == 0 || deadline < zygote->deadline)
+        zygote->deadline = deadline;
+}
+
+void mp_zygote_handle_tick(struct mp_master *master, int64_t now)
+{
+    struct mp_zygote_handle *zygote = &master->zygote;
+    char time[32];
+
+    if (now < mp_zygote_handle_next_look(master))
+        return;
+    if (zygote->reaped_at) {
+        finish(master, now);
+        return;
+    }
+    if (zygote->state == MP_ZYGOTE_ABSENT) {
+        start(master, now);
+        return;
+    }
+    if (zygote->state == MP_ZYGOTE_LOADING)
+        mp_log(&master->options.log, MP_LOG_ERROR,
+               "the zygote (pid %d) has not loaded the application within %s: killed",
+               (int)zygote->pid,
+               mp_report_duration(master->limits.load_timeout, time, sizeof(time)));
+    mp_zygote_handle_kill(master);
+}
+
+int64_t mp_zygote_handle_next_look(const struct mp_master *master)
+{
+    const struct mp_zygote_handle *zygote = &master->zygote;
+
+    if (zygote->reaped_at)
+        return zygote->reaped_at + SOCKET_END_TIMEOUT;
+    switch (zygote->state) {
+    case MP_ZYGOTE_ABSENT:
+        return master->stage == MP_STAGE_RUNNING ? zygote->due : MP_HANDLE_NEVER;
+    case MP_ZYGOTE_LOADING:
+        return master->limits.load_timeout ? zygote->started + master->limits.load_timeout
+                                           : MP_HANDLE_NEVER;
+    case MP_ZYGOTE_WAITING:
+        return MP_HANDLE_NEVER;
+    case MP_ZYGOTE_LEAVING:
+        return zygote->deadline;
+    }
+    return MP_HANDLE_NEVER;
+}
