@@ -1,0 +1,243 @@
+"""The configuration: what values options may have, and the values of one run."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from millpond import _core
+
+
+class ConfigError(ValueError):
+    """An option that does not exist, or a value that it cannot have."""
+
+
+class ListenError(OSError):
+    """An address that cannot be listened on; the text says why, and what to do."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class Kind:
+    """What values an option takes. `parse` is for the command line, `check` for programs."""
+
+    expects = "a value"
+
+    def parse(self, text: str) -> Any:
+        raise NotImplementedError
+
+    def check(self, value: Any) -> Any:
+        raise NotImplementedError
+
+    def wrong(self, value: object) -> ConfigError:
+        return ConfigError(f"must be {self.expects}, not {value!r}")
+
+
+class Number(Kind):
+    """A whole number, in decimal digits."""
+
+    def __init__(self, low: int, high: int, unit: str = "") -> None:
+        self.low, self.high = low, high
+        self.expects = f"a whole number of {low} to {high}"
+        if unit:
+            self.expects += f" ({unit})"
+
+    def parse(self, text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,30}", text, re.ASCII):
+            raise self.wrong(text)
+        return self.check(int(text))
+
+    def check(self, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.wrong(value)
+        if not self.low <= value <= self.high:
+            raise self.wrong(value)
+        return value
+
+
+class Bytes(Number):
+    """A number of bytes; K, M and G behind it multiply."""
+
+    FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+    def __init__(self, low: int, high: int) -> None:
+        super().__init__(low, high)
+        self.expects = f"a number of bytes of {low} to {high}, such as 8190 or 10M"
+
+    def parse(self, text: str) -> int:
+        found = re.fullmatch(r"([0-9]{1,30})([KMG]?)", text.upper(), re.ASCII)
+        if not found:
+            raise self.wrong(text)
+        return self.check(int(found[1]) * self.FACTORS[found[2]])
+
+
+class Seconds(Kind):
+    """A time in seconds, with a fraction or without."""
+
+    def __init__(self, high: float = 1e6) -> None:
+        self.high = high
+        self.expects = f"a number of seconds of 0 to {high:.0f}"
+
+    def parse(self, text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,30}(\.[0-9]{1,30})?", text, re.ASCII):
+            raise self.wrong(text)
+        return self.check(float(text))
+
+    def check(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.wrong(value)
+        if not math.isfinite(value) or not 0 <= value <= self.high:
+            raise self.wrong(value)
+        return float(value)
+
+
+class Flag(Kind):
+    """True or false; on the command line the option alone, or with --no- before it."""
+
+    expects = "True or False"
+
+    def check(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.wrong(value)
+        return value
+
+
+class Text(Kind):
+    """Any text but none."""
+
+    def __init__(self, expects: str) -> None:
+        self.expects = expects
+
+    def parse(self, text: str) -> str:
+        return self.check(text)
+
+    def check(self, value: Any) -> str:
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise self.wrong(value)
+        return value
+
+
+class Choice(Kind):
+    """One of several words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+        self.expects = "one of " + ", ".join(words)
+
+    def parse(self, text: str) -> str:
+        return self.check(text)
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str) or value.lower() not in self.words:
+            raise self.wrong(value)
+        return value.lower()
+
+
+class Binds(Kind):
+    """Addresses; each is looked at by the core."""
+
+    expects = "an address, or a list of addresses"
+
+    def parse(self, text: str) -> list[str]:
+        return self.check([text])
+
+    def check(self, value: Any) -> list[str]:
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, Iterable):
+            raise self.wrong(value)
+        found = list(values)
+        if not found or not all(isinstance(one, str) and "\0" not in one for one in found):
+            raise self.wrong(value)
+        return found
+
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+KINDS: dict[str, Kind] = {
+    "bind": Binds(),
+    "backlog": Number(1, 65535),
+    "workers": Number(1, 1000),
+    "threads": Number(1, 10000),
+    "worker_connections": Number(1, 1_000_000),
+    "timeout": Seconds(),
+    "graceful_timeout": Seconds(),
+    "keep_alive": Seconds(),
+    "header_timeout": Seconds(),
+    "preload": Flag(),
+    "chdir": Text("a folder"),
+    "pythonpath": Text("folders with commas between them"),
+    "limit_request_line": Bytes(64, 1 << 20),
+    "limit_request_fields": Number(1, 128),
+    "limit_request_field_size": Bytes(64, 1 << 20),
+    "limit_request_body": Bytes(0, 1 << 62),
+    "worker_tmp_dir": Text("a folder"),
+    "log_level": Choice(*LEVELS),
+    "access_logfile": Text("a file, or - for stdout"),
+    "error_logfile": Text("a file, or - for stderr"),
+}
+
+
+def _default_workers() -> int:
+    text = os.environ.get("WEB_CONCURRENCY", "")
+    if not text:
+        return min(_core.cpu_count(), 1000)
+    try:
+        return int(KINDS["workers"].parse(text))
+    except ConfigError as error:
+        raise ConfigError(f"WEB_CONCURRENCY {error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The options of one run, all of them valid. Times are in seconds, sizes in bytes."""
+
+    bind: list[str] = field(default_factory=lambda: ["127.0.0.1:8000"])
+    backlog: int = 2048
+    workers: int = field(default_factory=_default_workers)
+    threads: int = 16
+    worker_connections: int = 10000
+    timeout: float = 30.0
+    graceful_timeout: float = 30.0
+    keep_alive: float = 5.0
+    header_timeout: float = 30.0
+    preload: bool = True
+    chdir: str | None = None
+    pythonpath: str | None = None
+    limit_request_line: int = 8190
+    limit_request_fields: int = 100
+    limit_request_field_size: int = 8190
+    limit_request_body: int = 0
+    worker_tmp_dir: str | None = None
+    log_level: str = "info"
+    access_logfile: str | None = None
+    error_logfile: str = "-"
+
+    @classmethod
+    def make(cls, options: Mapping[str, Any]) -> Config:
+        """Checks options that a program gives; None means the default."""
+        values = {}
+        for name, value in options.items():
+            kind = KINDS.get(name)
+            if kind is None:
+                raise ConfigError(f"unknown option {name}.{suggestion(name, KINDS)}")
+            if value is None:
+                continue
+            try:
+                values[name] = kind.check(value)
+            except ConfigError as error:
+                raise ConfigError(f"{name} {error}") from None
+        return cls(**values)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The question whether something alike was meant, or nothing."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.65)
+    return f" Did you mean {found[0]}?" if found else ""

@@ -1,0 +1,133 @@
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, final
+
+__version__: str
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+def log(fd: int, level: int, text: str, /) -> None: ...
+def cpu_count() -> int: ...
+
+# As os.fork(), but in a program with several threads too, without its warning: for a child that only
+# ever runs code of ours until it forks in its turn.
+def fork() -> int: ...
+
+# In a worker of a pool: asks the master to stop all of it. RuntimeError elsewhere.
+def stop_pool() -> None: ...
+
+class PoolAdapter(Protocol):
+    """What the gateway of the stream and datagram protocols serves: `load` returns it."""
+
+    server: Any
+    fast: bool  # only the stdlib's hooks: no Python between accept and handler_class
+    handler_class: Callable[..., Any]  # fast: called with (request, client_address, server)
+    socket_type: Callable[..., Any]  # fast, stream: called with (family, type, proto, fileno)
+    family: int
+    type: int
+    proto: int
+    max_packet_size: int  # fast, datagram: data is cut to it
+
+    # Before the worker is ready, and after its threads have ended, in its main thread. What the
+    # first raises fails the start of the worker.
+    def started(self) -> None: ...
+    def stopping(self) -> None: ...
+
+    # Not fast: handles one; owns the descriptor (stream). In a thread of the pool.
+    def accept(self, fd: int, address: Any, /) -> None: ...
+    def receive(self, data: bytes, address: Any, /) -> None: ...
+
+    # Fast: an exception that is no Exception has come out of a handler, or any out of a hook.
+    def failed(self, error: BaseException, /) -> None: ...
+
+@final
+class Master:
+    def __init__(
+        self,
+        *,
+        workers: int = ...,
+        workers_max: int = ...,
+        preload: bool = ...,
+        graceful_timeout: float = ...,
+        load_timeout: float = ...,
+        log_fd: int = ...,
+        log_level: int = ...,
+        threads: int = ...,
+        worker_connections: int = ...,
+        timeout: float = ...,
+        header_timeout: float = ...,
+        keep_alive: float = ...,
+        limit_request_line: int = ...,
+        limit_request_fields: int = ...,
+        limit_request_field_size: int = ...,
+        limit_request_head: int = ...,
+        limit_request_body: int = ...,
+        worker_tmp_dir: str = ...,
+        access_log_fd: int = ...,
+        multiprocess: bool = ...,
+        protocol: str = ...,  # "http1", "stream", "datagram"
+        admission: str = ...,  # "connect", "readable"
+        readable_timeout: float = ...,
+        threads_min: int = ...,
+        workers_limit: int = ...,
+        max_requests: int = ...,
+        max_requests_jitter: int = ...,
+    ) -> None: ...
+
+    # In a child made by fork(), before run(): see mp_master_embed. Takes the descriptor over.
+    def embed(self, link: int, parent: int, /) -> None: ...
+
+    # After embed(): waits, with the interpreter left, until the program says go (True: call run()) or
+    # wants an end (False). See mp_master_await_go.
+    def await_go(self) -> bool: ...
+
+    # What the scoreboard shows, from any process that has inherited it: a list of workers that
+    # live, each a dict: number, pid, generation, state, started, heartbeat (monotonic seconds),
+    # connections, waiting, handlers, requests, accepted, stuck, queue_wait, handler_time (dicts of
+    # p50, p90, p99, max in seconds, count), threads: a list of dicts: number, state ("ready",
+    # "leading", "working", "stuck"), since (monotonic seconds), requests, method, path, peer.
+    def status(self) -> list[dict[str, Any]]: ...
+    def bind(self, spec: str, backlog: int, /) -> None: ...
+    def run(
+        self,
+        *,
+        load: Callable[[], Callable[..., Any]],
+        freeze: Callable[[], None],
+        exit: Callable[[int, bool], None],
+        ready: Callable[[int, int, float, list[str]], None],
+    ) -> int: ...
+    def close(self) -> None: ...
+
+@final
+class FileWrapper:
+    def __init__(self, file: _Readable, block_size: int = 65536) -> None: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
+    def close(self) -> None: ...
+
+@final
+class Input:
+    def read(self, size: int | None = -1, /) -> bytes: ...
+    def readline(self, size: int | None = -1, /) -> bytes: ...
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
+
+@final
+class Errors:
+    def write(self, text: str, /) -> int: ...
+    def writelines(self, lines: Iterable[str], /) -> None: ...
+    def flush(self) -> None: ...
+
+@final
+class StartResponse:
+    def __call__(
+        self,
+        status: str,
+        headers: list[tuple[str, str]],
+        exc_info: tuple[Any, ...] | None = None,
+    ) -> Write: ...
+
+@final
+class Write:
+    def __call__(self, data: bytes, /) -> None: ...

@@ -1,0 +1,180 @@
+"""The options of the command line: their spellings, and what --help says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of the command line, or a pair `--name` and `--no-name` without a value."""
+
+    name: str  # of Config's field; "" for what is no field
+    flags: tuple[str, ...]
+    value: str  # what it is called in --help; "" without one
+    text: str
+    default: str = ""
+    negative: str = ""
+
+
+GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
+    (
+        "Where to listen",
+        (
+            Option(
+                "bind",
+                ("-b", "--bind"),
+                "ADDRESS",
+                "host:port, :port (every IPv4 address), [v6]:port, unix:PATH or fd://N "
+                "(an inherited socket); may be given several times",
+                "127.0.0.1:8000",
+            ),
+            Option("backlog", ("--backlog",), "N", "connections that wait in the kernel", "2048"),
+        ),
+    ),
+    (
+        "The pool",
+        (
+            Option(
+                "workers",
+                ("-w", "--workers"),
+                "N",
+                "processes",
+                "WEB_CONCURRENCY, or the usable CPUs",
+            ),
+            Option("threads", ("--threads",), "N", "requests handled at once in a process", "16"),
+            Option(
+                "worker_connections",
+                ("--worker-connections",),
+                "N",
+                "open connections in a process",
+                "10000",
+            ),
+        ),
+    ),
+    (
+        "Times (in seconds; 0 means no limit)",
+        (
+            Option(
+                "timeout",
+                ("-t", "--timeout"),
+                "SECONDS",
+                "for the application to handle a request",
+                "30",
+            ),
+            Option(
+                "header_timeout",
+                ("--header-timeout",),
+                "SECONDS",
+                "for a client to send the head of a request",
+                "30",
+            ),
+            Option(
+                "keep_alive",
+                ("--keep-alive",),
+                "SECONDS",
+                "that an idle connection is kept; 0 keeps none",
+                "5",
+            ),
+            Option(
+                "graceful_timeout",
+                ("--graceful-timeout",),
+                "SECONDS",
+                "for requests to end when stopping; 0 waits for none",
+                "30",
+            ),
+        ),
+    ),
+    (
+        "Loading the application",
+        (
+            Option(
+                "preload",
+                ("--preload",),
+                "",
+                "load it once and share its memory; with --no-preload each process loads it",
+                "--preload",
+                "--no-preload",
+            ),
+            Option("chdir", ("--chdir",), "FOLDER", "go there first"),
+            Option(
+                "pythonpath",
+                ("--pythonpath",),
+                "PATHS",
+                "folders to look for modules in, with commas between them",
+            ),
+        ),
+    ),
+    (
+        "Limits (in bytes, K, M and G multiply)",
+        (
+            Option(
+                "limit_request_line", ("--limit-request-line",), "N", "of the request line", "8190"
+            ),
+            Option(
+                "limit_request_fields", ("--limit-request-fields",), "N", "number of fields", "100"
+            ),
+            Option(
+                "limit_request_field_size",
+                ("--limit-request-field_size", "--limit-request-field-size"),
+                "N",
+                "of a field's line",
+                "8190",
+            ),
+            Option(
+                "limit_request_body",
+                ("--limit-request-body",),
+                "N",
+                "of a body; 0 means no limit",
+                "0",
+            ),
+            Option(
+                "worker_tmp_dir",
+                ("--worker-tmp-dir",),
+                "FOLDER",
+                "for large bodies",
+                "TMPDIR, or /tmp",
+            ),
+        ),
+    ),
+    (
+        "Logs",
+        (
+            Option(
+                "log_level",
+                ("--log-level",),
+                "LEVEL",
+                "debug, info, warning, error or critical",
+                "info",
+            ),
+            Option(
+                "access_logfile",
+                ("--access-logfile",),
+                "FILE",
+                "a line for each request; - is stdout",
+                "none",
+            ),
+            Option(
+                "error_logfile",
+                ("--error-logfile",),
+                "FILE",
+                "everything else; - is stderr",
+                "-",
+            ),
+        ),
+    ),
+    (
+        "About",
+        (
+            Option("", ("--version",), "", "show the version"),
+            Option("", ("-h", "--help"), "", "show this"),
+        ),
+    ),
+)
+
+OPTIONS: dict[str, Option] = {
+    flag: option
+    for _, group in GROUPS
+    for option in group
+    for flag in (*option.flags, *([option.negative] if option.negative else []))
+}

@@ -1,0 +1,147 @@
+"""Between configuration and core: prepares the process, binds, runs the master."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from millpond import _core
+from millpond._banner import Facts, show
+from millpond._config import LEVELS, Config, ConfigError
+from millpond._diagnose import explain
+from millpond._limits import allow_descriptors
+from millpond._loader import Target, describe, parse_target
+from millpond._worker import exit_process, flush, freeze, load_application
+
+HEAD_LEAST = 65536  # bytes of a whole request head that are allowed at least
+
+
+def _open_log(option: str, path: str, standard: int) -> int:
+    if path == "-":
+        return standard
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: {error.strerror}") from None
+
+
+def _check_folder(option: str, path: str) -> str:
+    if not os.path.isdir(path):
+        raise ConfigError(f"{option} {path}: no such folder")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option} {path}: cannot be written to")
+    return os.path.abspath(path)
+
+
+def _set_paths(config: Config) -> None:
+    """The current folder comes first, as with `python -m`; then --pythonpath."""
+    if config.chdir is not None:
+        try:
+            os.chdir(config.chdir)
+        except OSError as error:
+            raise ConfigError(f"--chdir {config.chdir}: {error.strerror}") from None
+    paths = [os.getcwd()]
+    if config.pythonpath:
+        paths += [os.path.abspath(path) for path in config.pythonpath.split(",") if path]
+    sys.path[:] = paths + [path for path in sys.path if path not in paths]
+
+
+class _Run:
+    """One run of a master."""
+
+    def __init__(self, config: Config, application: str | Callable[..., Any]) -> None:
+        self.config = config
+        self.target: Target | Callable[..., Any]
+        if isinstance(application, str):
+            self.target = parse_target(application)
+            self.name = application
+        else:
+            self.target = application
+            self.name = describe(application)
+        _set_paths(config)
+        self.log_fd = _open_log("--error-logfile", config.error_logfile, 2)
+        self.access_fd = -1
+        if config.access_logfile is not None:
+            self.access_fd = _open_log("--access-logfile", config.access_logfile, 1)
+
+    def _tmp_dir(self) -> str:
+        if self.config.worker_tmp_dir is not None:
+            return _check_folder("--worker-tmp-dir", self.config.worker_tmp_dir)
+        return tempfile.gettempdir()
+
+    def _master(self) -> _core.Master:
+        config = self.config
+        return _core.Master(
+            workers=config.workers,
+            workers_max=max(2 * config.workers, config.workers + 8),
+            preload=config.preload,
+            graceful_timeout=config.graceful_timeout,
+            log_fd=self.log_fd,
+            log_level=LEVELS.index(config.log_level),
+            threads=config.threads,
+            worker_connections=config.worker_connections,
+            timeout=config.timeout,
+            header_timeout=config.header_timeout,
+            keep_alive=config.keep_alive,
+            limit_request_line=config.limit_request_line,
+            limit_request_fields=config.limit_request_fields,
+            limit_request_field_size=config.limit_request_field_size,
+            limit_request_head=max(
+                HEAD_LEAST, config.limit_request_line + 4 * config.limit_request_field_size
+            ),
+            limit_request_body=config.limit_request_body,
+            worker_tmp_dir=self._tmp_dir(),
+            access_log_fd=self.access_fd,
+            multiprocess=config.workers > 1,
+        )
+
+    def _ready(self, workers: int, threads: int, load_time: float, addresses: list[str]) -> None:
+        facts = Facts(
+            application=self.name,
+            workers=workers,
+            threads=threads,
+            load_time=load_time,
+            preloaded=self.config.preload and isinstance(self.target, Target),
+            timeout=self.config.timeout,
+            addresses=addresses,
+        )
+        show(facts, self.log_fd)
+
+    def _bind(self, master: _core.Master) -> None:
+        for spec in self.config.bind:
+            try:
+                master.bind(spec, self.config.backlog)
+            except OSError as error:
+                raise explain(spec, error) from None
+
+    def _close_logs(self) -> None:
+        for fd in (self.log_fd, self.access_fd):
+            if fd > 2:
+                os.close(fd)
+
+    def run(self) -> int:
+        allow_descriptors(self.config.worker_connections + 2 * self.config.threads)
+        master = self._master()
+        try:
+            self._bind(master)
+            flush()  # or every process would write what is buffered now
+            return master.run(
+                load=partial(load_application, self.target),
+                freeze=partial(freeze, self.log_fd),
+                exit=exit_process,
+                ready=self._ready,
+            )
+        finally:
+            master.close()
+            self._close_logs()
+
+
+def serve(config: Config, application: str | Callable[..., Any]) -> int:
+    """Serves until stopped; returns the exit status. Raises ConfigError and ListenError."""
+    if not isinstance(application, str) and not callable(application):
+        raise TypeError(f"the application must be callable, or a str, not {application!r}")
+    return _Run(config, application).run()

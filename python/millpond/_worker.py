@@ -1,0 +1,109 @@
+"""What Python has to do in the processes that the master starts: zygote and workers."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from millpond import _core
+from millpond._loader import LoadError, LoadFailed, Target, explain, load
+
+WARNING = 2
+EXIT_LOAD = 3
+
+
+def _line_buffered() -> None:
+    """Lines printed by several processes into one file or pipe should not mix, nor wait."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True)
+
+
+def _mend_main_thread() -> None:
+    """After a fork in a handler: the pool's threads are foreign to module threading, which makes
+    the forking one the main thread of the child without giving it what a main thread needs. Then
+    the end of every multiprocessing.Process fails. (Newer interpreters do this by themselves.)
+    """
+    if isinstance(threading.main_thread(), threading._DummyThread):
+        threading._main_thread = threading._MainThread()  # type: ignore[attr-defined]
+
+
+def prepare_process() -> None:
+    """What every process that runs the application needs. Before the application is loaded."""
+    _line_buffered()
+    os.register_at_fork(after_in_child=_mend_main_thread)
+
+
+def load_application(target: Target | Callable[..., Any]) -> Callable[..., Any]:
+    """The application; or SystemExit, when it cannot be loaded and that has been said."""
+    prepare_process()
+    if not isinstance(target, Target):
+        return target
+    try:
+        return load(target)
+    except (LoadError, LoadFailed) as error:
+        flush()
+        sys.stderr.write(explain(error))
+        flush()
+        raise SystemExit(EXIT_LOAD) from None
+
+
+def _other_threads() -> list[str]:
+    """Names of the threads besides this one; threads that Python knows nothing of are counted."""
+    known = [one.name for one in threading.enumerate() if one is not threading.current_thread()]
+    try:
+        all_threads = len(os.listdir("/proc/self/task"))
+    except OSError:
+        return known
+    strangers = all_threads - 1 - len(known)
+    if strangers > 0:
+        known.append(f"{strangers} unknown to Python")
+    return known
+
+
+def freeze(log_fd: int) -> None:
+    """Prepares the zygote for forking: what is alive now is shared, and stays so."""
+    threads = _other_threads()
+    if threads:
+        listed = ", ".join(threads)
+        _core.log(
+            log_fd,
+            WARNING,
+            f"the application has started threads while it was loaded: {listed}. They do not "
+            "exist in the workers; start them in the first request, or use --no-preload",
+        )
+    flush()
+    gc.collect()
+    gc.freeze()
+
+
+def flush() -> None:
+    """Flushes stdout and stderr; a reader that has gone is not our concern."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            continue
+
+
+def exit_process(status: int, graceful: bool) -> None:
+    """Ends a zygote or a worker as the interpreter would end, without tearing it down.
+
+    Not graceful: other threads may be inside the application still, and nothing may be run that
+    they could use.
+    """
+    if graceful:
+        try:
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+    flush()
+    os._exit(status)

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "python/functions.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "os/child.h"
+#include "os/log.h"
+#include "os/process.h"
+#include "server/worker.h"
+
+static PyObject *log_line(PyObject *module MP_UNUSED, PyObject *args)
+{
+    int fd;
+    int level;
+    const char *text;
+    if (!PyArg_ParseTuple(args, "iis:log", &fd, &level, &text))
+        return NULL;
+    if (level < MP_LOG_DEBUG || level > MP_LOG_CRITICAL) {
+        PyErr_SetString(PyExc_ValueError, "no such level");
+        return NULL;
+    }
+    const struct mp_log log = {.fd = fd, .level = MP_LOG_DEBUG};
+    mp_log(&log, (enum mp_log_level)level, "%s", text);
+    Py_RETURN_NONE;
+}
+
+static PyObject *cpu_count(PyObject *module MP_UNUSED, PyObject *args MP_UNUSED)
+{
+    return PyLong_FromUnsignedLong(mp_cpu_count());
+}
+
+/* What os.fork() does, except for its warning about threads (CPython 3.12 and newer). */
+static PyObject *fork_process(PyObject *module MP_UNUSED, PyObject *args MP_UNUSED)
+{
+    if (PySys_Audit("os.fork", NULL) < 0)
+        return NULL;
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_RuntimeError, "fork not supported for subinterpreters");
+        return NULL;
+    }
+    PyOS_BeforeFork();
+    pid_t pid = mp_child_fork();
+    if (pid == 0)
+        PyOS_AfterFork_Child();
+    else
+        PyOS_AfterFork_Parent();
+    if (pid >= 0)
+        return PyLong_FromLong((long)pid);
+    errno = (int)-pid;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *stop_pool(PyObject *module, PyObject *args MP_UNUSED)
+{
+    const struct mp_py_state *state = PyModule_GetState(module);
+    if (!state->worker || state->worker_pid != getpid()) { /* it may have been forked from one */
+        PyErr_SetString(PyExc_RuntimeError, "this process is no worker of a pool");
+        return NULL;
+    }
+    int rc = mp_worker_ask_stop(state->worker);
+    if (rc == 0)
+        Py_RETURN_NONE;
+    errno = -rc;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+PyMethodDef mp_py_functions[] = {
+    {"log", log_line, METH_VARARGS,
+     PyDoc_STR("log($module, fd, level, text, /)\n--\n\nWrites a line as the error log has them.")},
+    {"cpu_count", cpu_count, METH_NOARGS,
+     PyDoc_STR(
+         "cpu_count($module)\n--\n\nThe CPUs that this process may use, by affinity and quota.")},
+    {"fork", fork_process, METH_NOARGS,
+     PyDoc_STR("fork($module)\n--\n\nAs os.fork(), but in a program with threads too.")},
+    {"stop_pool", stop_pool, METH_NOARGS,
+     PyDoc_STR("stop_pool($module)\n--\n\nIn a worker: asks the master to stop all of them.")},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* The functions of the module: what the Python side needs of the lower layers. */
+#ifndef MP_PYTHON_FUNCTIONS_H
+#define MP_PYTHON_FUNCTIONS_H
+
+#include "python/state.h"
+
+extern PyMethodDef mp_py_functions[];
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+#include "python/options.h"
+
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "os/clock.h"
+
+enum option_kind {
+    OPTION_UNSIGNED, /* unsigned */
+    OPTION_FD,       /* int: a descriptor, -1 for none */
+    OPTION_LEVEL,    /* enum mp_log_level */
+    OPTION_U32,
+    OPTION_U64,
+    OPTION_SIZE, /* size_t */
+    OPTION_TIME, /* int64_t nanoseconds, given in seconds */
+    OPTION_BOOL,
+    OPTION_TEXT, /* const char * */
+    OPTION_PROTOCOL,
+    OPTION_ADMISSION,
+};
+
+struct option {
+    const char *name;
+    enum option_kind kind;
+    size_t offset; /* in struct mp_master_options */
+};
+
+#define MASTER(member) offsetof(struct mp_master_options, member)
+#define WORKER(member) offsetof(struct mp_master_options, worker.member)
+
+static const struct option options_table[] = {
+    {"workers", OPTION_UNSIGNED, MASTER(workers)},
+    {"workers_max", OPTION_UNSIGNED, MASTER(workers_max)},
+    {"workers_limit", OPTION_UNSIGNED, MASTER(workers_limit)},
+    {"preload", OPTION_BOOL, MASTER(preload)},
+    {"graceful_timeout", OPTION_TIME, MASTER(graceful_timeout)},
+    {"load_timeout", OPTION_TIME, MASTER(load_timeout)},
+    {"log_fd", OPTION_FD, MASTER(log.fd)},
+    {"log_level", OPTION_LEVEL, MASTER(log.level)},
+    {"protocol", OPTION_PROTOCOL, WORKER(protocol)},
+    {"admission", OPTION_ADMISSION, WORKER(admission)},
+    {"readable_timeout", OPTION_TIME, WORKER(readable_timeout)},
+    {"threads", OPTION_UNSIGNED, WORKER(threads)},
+    {"threads_min", OPTION_UNSIGNED, WORKER(threads_min)},
+    {"max_requests", OPTION_U64, WORKER(max_requests)},
+    {"max_requests_jitter", OPTION_U64, WORKER(max_requests_jitter)},
+    {"worker_connections", OPTION_UNSIGNED, WORKER(connections)},
+    {"timeout", OPTION_TIME, WORKER(request_timeout)},
+    {"header_timeout", OPTION_TIME, WORKER(header_timeout)},
+    {"keep_alive", OPTION_TIME, WORKER(keep_alive)},
+    {"limit_request_line", OPTION_U32, WORKER(limits.line)},
+    {"limit_request_fields", OPTION_U32, WORKER(limits.fields)},
+    {"limit_request_field_size", OPTION_U32, WORKER(limits.field_size)},
+    {"limit_request_head", OPTION_U32, WORKER(limits.head)},
+    {"limit_request_body", OPTION_U64, WORKER(body_max)},
+    {"worker_tmp_dir", OPTION_TEXT, WORKER(tmp_dir)},
+    {"access_log_fd", OPTION_FD, WORKER(access_log)},
+    {"multiprocess", OPTION_BOOL, WORKER(multiprocess)},
+};
+
+static const struct option *find(PyObject *name)
+{
+    for (size_t i = 0; i < mp_array_size(options_table); i++) {
+        if (PyUnicode_CompareWithASCIIString(name, options_table[i].name) == 0)
+            return &options_table[i];
+    }
+    PyErr_Format(PyExc_TypeError, "unknown option %R", name);
+    return NULL;
+}
+
+/* An integer of min..max. 0, or -1 with an exception. */
+static int get_integer(const struct option *option, PyObject *value, long long min,
+                       unsigned long long max, unsigned long long *ret)
+{
+    int overflow;
+    long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    if (number == -1 && PyErr_Occurred())
+        return -1;
+    if (overflow || number < min || (number > 0 && (unsigned long long)number > max)) {
+        PyErr_Format(PyExc_ValueError, "option %s is out of range: %R", option->name, value);
+        return -1;
+    }
+    *ret = (unsigned long long)number;
+    return 0;
+}
+
+static int get_time(const struct option *option, PyObject *value, int64_t *ret)
+{
+    double seconds = PyFloat_AsDouble(value);
+    if (seconds == -1.0 && PyErr_Occurred())
+        return -1;
+    if (!(seconds >= 0.0 && seconds <= 1e9)) {
+        PyErr_Format(PyExc_ValueError, "option %s is out of range: %R", option->name, value);
+        return -1;
+    }
+    *ret = (int64_t)(seconds * (double)MP_NSEC_PER_SEC);
+    return 0;
+}
+
+static int get_text(PyObject *value, const char **ret)
+{
+    const char *text = PyUnicode_AsUTF8(value);
+    if (!text)
+        return -1;
+    *ret = text;
+    return 0;
+}
+
+/* Always -1. */
+static int refuse_word(const struct option *option, PyObject *value, const char *const *words,
+                       size_t count)
+{
+    PyObject *list = PyUnicode_FromString("");
+    for (size_t i = 0; list && i < count; i++)
+        Py_XSETREF(list, PyUnicode_FromFormat("%U%s'%s'", list, i > 0 ? ", " : "", words[i]));
+    if (list)
+        PyErr_Format(PyExc_ValueError, "option %s must be one of %U, not %R", option->name, list,
+                     value);
+    Py_XDECREF(list);
+    return -1;
+}
+
+/* The index of value among count words. 0, or -1 with an exception. */
+static int get_word(const struct option *option, PyObject *value, const char *const *words,
+                    size_t count, unsigned *ret)
+{
+    for (size_t i = 0; i < count && PyUnicode_Check(value); i++) {
+        if (PyUnicode_CompareWithASCIIString(value, words[i]) == 0) {
+            *ret = (unsigned)i;
+            return 0;
+        }
+    }
+    return refuse_word(option, value, words, count);
+}
+
+static int get_protocol(const struct option *option, PyObject *value, enum mp_protocol_kind *ret)
+{
+    static const char *const words[] = {[MP_PROTOCOL_HTTP1] = "http1",
+                                        [MP_PROTOCOL_STREAM] = "stream",
+                                        [MP_PROTOCOL_DATAGRAM] = "datagram"};
+    unsigned number = 0;
+    if (get_word(option, value, words, mp_array_size(words), &number) < 0)
+        return -1;
+    *ret = (enum mp_protocol_kind)number;
+    return 0;
+}
+
+static int get_admission(const struct option *option, PyObject *value, enum mp_admission *ret)
+{
+    static const char *const words[] = {
+        [MP_ADMISSION_CONNECT] = "connect", [MP_ADMISSION_READABLE] = "readable"};
+    unsigned number = 0;
+    if (get_word(option, value, words, mp_array_size(words), &number) < 0)
+        return -1;
+    *ret = (enum mp_admission)number;
+    return 0;
+}
+
+static int set(const struct option *option, void *place, PyObject *value)
+{
+    unsigned long long number;
+    int truth;
+
+    switch (option->kind) {
+    case OPTION_TIME:
+        return get_time(option, value, place);
+    case OPTION_TEXT:
+        return get_text(value, place);
+    case OPTION_PROTOCOL:
+        return get_protocol(option, value, place);
+    case OPTION_ADMISSION:
+        return get_admission(option, value, place);
+    case OPTION_BOOL:
+        truth = PyObject_IsTrue(value);
+        *(bool *)place = truth > 0;
+        return truth < 0 ? -1 : 0;
+    case OPTION_FD:
+        if (get_integer(option, value, -1, INT_MAX, &number) < 0)
+            return -1;
+        *(int *)place = (int)number;
+        return 0;
+    case OPTION_LEVEL:
+        if (get_integer(option, value, 0, MP_LOG_CRITICAL, &number) < 0)
+            return -1;
+        *(enum mp_log_level *)place = (enum mp_log_level)number;
+        return 0;
+    case OPTION_UNSIGNED:
+        if (get_integer(option, value, 0, UINT_MAX, &number) < 0)
+            return -1;
+        *(unsigned *)place = (unsigned)number;
+        return 0;
+    case OPTION_U32:
+        if (get_integer(option, value, 0, UINT32_MAX, &number) < 0)
+            return -1;
+        *(uint32_t *)place = (uint32_t)number;
+        return 0;
+    case OPTION_U64:
+        if (get_integer(option, value, 0, INT64_MAX, &number) < 0)
+            return -1;
+        *(uint64_t *)place = (uint64_t)number;
+        return 0;
+    case OPTION_SIZE:
+        if (get_integer(option, value, 0, PY_SSIZE_T_MAX, &number) < 0)
+            return -1;
+        *(size_t *)place = (size_t)number;
+        return 0;
+    }
+    return 0;
+}
+
+int mp_py_options_set(struct mp_master_options *options, PyObject *dict)
+{
+    PyObject *name;
+    PyObject *value;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(dict, &at, &name, &value)) {
+        const struct option *option = find(name);
+        if (!option || set(option, (char *)options + option->offset, value) < 0)
+            return -1;
+    }
+    return 0;
+}

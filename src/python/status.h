@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The scoreboard as Python objects. */
+#ifndef MP_PYTHON_STATUS_H
+#define MP_PYTHON_STATUS_H
+
+#include "python/state.h"
+
+#include "scoreboard/scoreboard.h"
+
+/* Master.status(), see _core.pyi: a new list, or NULL with an exception. Entered; any process that
+ * has inherited the board, any thread. */
+PyObject *mp_py_status(struct mp_scoreboard *board);
+
+#endif
