@@ -1,0 +1,1 @@
+"""CPython's own tests of its servers, run with the mix-in in them."""
