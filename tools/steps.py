@@ -43,8 +43,11 @@ class Counts:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    # Those of `passed` that passed only the second time, by name.
+    unsteady: list[str] = field(default_factory=list)
 
     def add(self, other: Counts) -> None:
+        self.unsteady = [*self.unsteady, *other.unsteady]
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
@@ -99,10 +102,11 @@ class Log:
         with self.path.open("a") as out:
             out.write(text.rstrip("\n") + "\n")
 
+    def text(self) -> str:
+        return self.path.read_text(errors="replace") if self.path.exists() else ""
+
     def tail(self) -> str:
-        if not self.path.exists():
-            return ""
-        lines = self.path.read_text(errors="replace").splitlines()
+        lines = self.text().splitlines()
         return "\n".join("    " + line for line in lines[-TAIL_LINES:])
 
 
@@ -153,6 +157,8 @@ class Report:
             self.failures.append(f"{what}: {problem}")
             return False
         detail = f", {counts}" if counts else ""
+        if counts and counts.unsteady:
+            detail += f", {len(counts.unsteady)} of them unsteady; see {log.path}"
         print(f"ok ({time.monotonic() - start:.1f} s{detail})", flush=True)
         self.counts.add(counts or Counts(passed=1))
         return True
@@ -163,6 +169,8 @@ class Report:
         print(f"\n{self.name}: {self.step_count} steps in {took:.0f} s")
         for skip in self.skips:
             print(f"  skipped  {skip}")
+        for name in self.counts.unsteady:
+            print(f"  UNSTEADY {name}: failed, then passed alone")
         for failure in self.failures:
             print(f"  FAILED   {failure}")
         TOTALS.mkdir(parents=True, exist_ok=True)

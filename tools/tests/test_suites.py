@@ -62,6 +62,68 @@ def test_pytest_that_cannot_import_is_a_failure(tmp_path: Path) -> None:
         run_pytest(tmp_path)
 
 
+UNSTEADY_TEST = """
+from pathlib import Path
+
+def test_good():
+    pass
+
+def test_bad():
+    mark = Path(__file__).with_name("mark")
+    seen = mark.exists()
+    mark.touch()
+    {print}
+    assert seen
+"""
+
+
+def test_pytest_fails_once_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text(UNSTEADY_TEST.format(print=""))
+    counts = run_pytest(tmp_path)
+    assert (counts.passed, counts.failed) == (2, 0)
+    assert [name.rpartition(".")[2] for name in counts.unsteady] == ["test_bad"]
+
+
+def test_pytest_fails_once_by_a_sanitizer(tmp_path: Path) -> None:
+    words = "print('==1==ERROR: AddressSanitizer: heap-use-after-free')"
+    (tmp_path / "test_x.py").write_text(UNSTEADY_TEST.format(print=words))
+    with pytest.raises(StepFailed):
+        run_pytest(tmp_path)
+
+
+# A stand-in for Meson: the test program `p` fails the first time, with $WORDS on its stderr.
+MESON = """#!/bin/sh
+[ "$1" = test ] || exit 0
+result=OK
+[ -e "$3/mark" ] || result=FAIL
+touch "$3/mark"
+case " $* " in *" p "*) ;; *) other='{"name": "q", "result": "OK", "stdout": "5 passed, 0 failed"}' ;; esac
+echo "{\\"name\\": \\"x:y / p\\", \\"result\\": \\"$result\\", \\"stderr\\": \\"$WORDS\\"}
+$other" | sed '/^$/d' >"$3/meson-logs/testlog.json"
+[ $result = OK ]
+"""
+
+
+@pytest.fixture
+def meson(tmp_path: Path) -> Path:
+    (tmp_path / "meson-logs").mkdir()
+    program = tmp_path / "meson"
+    program.write_text(MESON)
+    program.chmod(0o755)
+    return program
+
+
+def test_a_program_fails_once_and_is_named(tmp_path: Path, meson: Path) -> None:
+    counts = suites.run_c_tests(Log(tmp_path / "log"), meson, tmp_path)
+    assert (counts.passed, counts.failed, counts.unsteady) == (6, 0, ["x:y / p"])
+
+
+def test_a_program_fails_once_by_a_sanitizer(tmp_path: Path, meson: Path) -> None:
+    log = Log(tmp_path / "log", {"WORDS": "WARNING: ThreadSanitizer: data race"})
+    with pytest.raises(StepFailed):
+        suites.run_c_tests(log, meson, tmp_path)
+
+
 def run_pytest(folder: Path) -> Counts:
     import sys
 
