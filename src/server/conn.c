@@ -49,6 +49,7 @@ static void conn_reset(struct mp_conn *conn, struct mp_reactor *reactor, int fd)
     conn->readable = false;
     conn->ended = false;
     conn->close_after = false;
+    conn->watched = false;
     conn->taken = false;
     conn->requests = 0;
     conn->request = NULL;
@@ -87,7 +88,10 @@ int mp_conn_new(struct mp_reactor *reactor, int fd, const struct mp_sockaddr *pe
 int mp_conn_watch_briefly(struct mp_conn *conn, uint32_t events, int64_t now)
 {
     mp_reactor_set_deadline(conn, now, 0);
-    return mp_poller_add(&conn->reactor->poller, conn->fd, events | MP_POLL_EDGE, event_data(conn));
+    int r =
+        mp_poller_add(&conn->reactor->poller, conn->fd, events | MP_POLL_EDGE, event_data(conn));
+    conn->watched = r == 0;
+    return r;
 }
 
 int mp_conn_watch(struct mp_conn *conn, uint32_t events, int64_t timeout, int64_t now)
@@ -107,7 +111,9 @@ int mp_conn_watch(struct mp_conn *conn, uint32_t events, int64_t timeout, int64_
 
 void mp_conn_unwatch(struct mp_conn *conn)
 {
-    mp_poller_remove(&conn->reactor->poller, conn->fd);
+    if (conn->watched)
+        mp_poller_remove(&conn->reactor->poller, conn->fd);
+    conn->watched = false;
     mp_wheel_remove(&conn->reactor->wheel, &conn->timer);
     conn->generation++;
 }

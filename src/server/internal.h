@@ -126,6 +126,7 @@ struct mp_conn {
     bool readable;       /* edge-triggered: the socket may have more */
     bool ended;          /* end of stream was read */
     bool close_after;    /* no further request on it */
+    bool watched;        /* it is in the poller */
     bool taken;          /* stream: the handler has the socket */
     uint32_t requests;   /* so far */
     struct mp_reactor *reactor;

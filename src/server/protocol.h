@@ -26,9 +26,10 @@ struct mp_protocol {
 
     /* Leader: takes one connection or datagram from a listening socket. 0, or -errno of that. */
     int (*take)(struct mp_thread *thread, const struct mp_listen_socket *listener, int64_t now);
-    /* Leader, once a turn while there are newcomers: of those, whose time is over. NULL where there
-     * are none. */
+    /* Leader, once a turn while there are newcomers: looks at them. NULL where there are none. */
     void (*on_turn)(struct mp_thread *thread, int64_t now);
+    /* Leader, before it sleeps while there are newcomers: has the poller watch them. */
+    void (*on_rest)(struct mp_thread *thread, int64_t now);
     /* Leader: its socket has something to say. */
     void (*on_event)(struct mp_thread *thread, struct mp_conn *conn, uint32_t events, int64_t now);
     /* Leader: its thread has given it back. */

@@ -286,6 +286,8 @@ bool mp_reactor_lead(struct mp_thread *thread)
                 return false;
             if (reactor->waiting > 0)
                 mp_reactor_wake_watcher(reactor);
+            if (!mp_list_empty(&reactor->newcomers))
+                reactor->protocol->on_rest(thread, now);
             timeout = sleep_time(reactor, now);
             /* Closed behind a handler: the one that the drain or the next client has waited for? */
             if (reactor->closed && (reactor->draining || !reactor->accepting))

@@ -8,7 +8,9 @@
  * most, and only if nothing else waits: most clients speak first, and at once, and a handler that
  * finds their bytes does not have to sleep in its first read, which under a GIL costs several
  * switches between threads. Where that moment is found to pass in vain, because the server speaks
- * first or the clients are far away, it is left out, and tried again now and then.
+ * first or the clients are far away, it is left out, and tried again now and then. While the leader
+ * has other things to do it looks at newcomers once a turn; only when it is about to sleep are they
+ * put into the poller, which costs three system calls and not one.
  *
  * A handler takes the socket and does with it what it wants, also close it, and its number may be
  * another connection's by the time the handler ends. So nothing here touches the descriptor again
@@ -29,7 +31,7 @@
 #include "server/protocol.h"
 #include "server/reactor.h"
 
-/* How long a newcomer is given; the leader looks at them every millisecond. */
+/* How long a newcomer is given; the leader looks at them every millisecond, if not more often. */
 #define MOMENT (1 * MP_NSEC_PER_MSEC)
 
 enum {
@@ -104,9 +106,7 @@ static int take(struct mp_thread *thread, const struct mp_listen_socket *listene
     int r = accept_one(reactor, listener, now, &conn);
     if (r < 0)
         return r;
-    /* A moment that cannot be had, for want of room in the poller, is left out. */
-    if (gets_a_moment(reactor) && mp_socket_peek(conn->fd) == -EAGAIN &&
-        mp_conn_watch_briefly(conn, FIRST_BYTES, now) == 0)
+    if (gets_a_moment(reactor) && mp_socket_peek(conn->fd) == -EAGAIN)
         mp_list_append(&reactor->newcomers, &conn->timer.link);
     else
         r = make_ready(conn, now);
@@ -115,7 +115,7 @@ static int take(struct mp_thread *thread, const struct mp_listen_socket *listene
     return r;
 }
 
-/* A connection that was watched has a thread from now on. */
+/* A connection that was watched, or looked at, has a thread from now on. */
 static void begin(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
 {
     mp_conn_unwatch(conn);
@@ -123,16 +123,49 @@ static void begin(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
         mp_conn_close(thread, conn);
 }
 
-/* Newcomers whose moment is over have a thread now, as all connections of admission "connect". */
+/* What a client has sent before it went is still to be handled; it is not "gone" then. */
+static void begin_if_whole(struct mp_thread *thread, struct mp_conn *conn, int peeked, int64_t now)
+{
+    if (peeked < 0) {
+        mp_conn_close(thread, conn);
+        return;
+    }
+    atomic_store_explicit(&conn->gone, false, memory_order_relaxed);
+    begin(thread, conn, now);
+}
+
+static struct mp_conn *newcomer_of(struct mp_list *node)
+{
+    return mp_list_entry(node, struct mp_conn, timer.link);
+}
+
+/* Newcomers that have spoken, and those whose moment is over, have a thread now, as all connections
+ * of admission "connect". Those that have come in this turn were just looked at. */
 static void on_turn(struct mp_thread *thread, int64_t now)
 {
     struct mp_reactor *reactor = thread->reactor;
-    while (!mp_list_empty(&reactor->newcomers)) {
-        struct mp_conn *conn = mp_list_entry(reactor->newcomers.next, struct mp_conn, timer.link);
-        if (now - conn->phase_start < MOMENT)
+    mp_list_foreach_safe (node, &reactor->newcomers) {
+        struct mp_conn *conn = newcomer_of(node);
+        if (conn->phase_start == now)
             return;
-        reactor->in_vain++;
-        begin(thread, conn, now); /* and no newcomer any more */
+        int peeked = conn->watched ? -EAGAIN : mp_socket_peek(conn->fd);
+        if (peeked != -EAGAIN) {
+            reactor->in_vain = 0;
+            begin_if_whole(thread, conn, peeked, now);
+        } else if (now - conn->phase_start >= MOMENT) {
+            reactor->in_vain++;
+            begin(thread, conn, now);
+        }
+    }
+}
+
+/* Where there is no room in the poller, a newcomer waits for the next look. */
+static void on_rest(struct mp_thread *thread, int64_t now)
+{
+    mp_list_foreach_safe (node, &thread->reactor->newcomers) {
+        struct mp_conn *conn = newcomer_of(node);
+        if (!conn->watched)
+            (void)mp_conn_watch_briefly(conn, FIRST_BYTES, now);
     }
 }
 
@@ -141,13 +174,7 @@ static void on_event(struct mp_thread *thread, struct mp_conn *conn, uint32_t ev
     bool ended = events & (MP_POLL_HUP | MP_POLL_ERR);
     mp_assert(conn->state == MP_CONN_IDLE);
     conn->reactor->in_vain = 0;
-    /* What a client has sent before it went is still to be handled; it is not "gone" then. */
-    if (ended && mp_socket_peek(conn->fd) < 0) {
-        mp_conn_close(thread, conn);
-        return;
-    }
-    atomic_store_explicit(&conn->gone, false, memory_order_relaxed);
-    begin(thread, conn, now);
+    begin_if_whole(thread, conn, ended ? mp_socket_peek(conn->fd) : 0, now);
 }
 
 static bool on_timeout(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
@@ -213,5 +240,5 @@ static const char *time_out(struct mp_server *server, struct mp_request *request
     .finish = mp_protocol_finish_once, .time_out = time_out, .describe = describe
 
 const struct mp_protocol mp_protocol_stream = {
-    .whole = true, .take = take, .on_turn = on_turn, COMMON};
+    .whole = true, .take = take, .on_turn = on_turn, .on_rest = on_rest, COMMON};
 const struct mp_protocol mp_protocol_stream_readable = {.take = take_readable, COMMON};
