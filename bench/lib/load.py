@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .process import pinned
+from .process import beside
 
 BENCH = Path(__file__).resolve().parent.parent
 SETTLE = 2.0  # seconds from the slow clients' arrival to the measurement
@@ -98,7 +98,7 @@ class Generators:
     def _run(self, argv: Sequence[str], seconds: float) -> str:
         try:
             done = subprocess.run(
-                pinned(argv, self.core),
+                beside(argv, self.core),
                 capture_output=True,
                 text=True,
                 timeout=seconds + 20,
@@ -148,7 +148,7 @@ class Generators:
         for kind in ("head", "body", "noread"):
             argv += [f"--{kind}", str(each)]
         seen: dict[str, dict[str, int]] = {}
-        process = subprocess.Popen(pinned(argv, self.core), stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(beside(argv, self.core), stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         try:
             if process.stdout.readline().strip() != "ready":

@@ -94,6 +94,12 @@ def pinned(argv: Sequence[str], core: int | None) -> list[str]:
     return list(argv) if core is None else ["taskset", "-c", str(core), *argv]
 
 
+def beside(argv: Sequence[str], core: int | None) -> list[str]:
+    """A load generator: on its own core, or else, where it shares them with the server, as
+    SCHED_BATCH: it does not interrupt whoever runs each time that something comes for it."""
+    return ["chrt", "--batch", "0", *argv] if core is None else pinned(argv, core)
+
+
 def _raise_limits() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -77,7 +77,7 @@ def table(case: Case, rows: Sequence[Row]) -> str:
             lines.append("| " + " | ".join(rules) + " |")
     lines.append("")
     if not case.is_pinned:
-        lines.append("- not pinned: server and load generator share all cores")
+        lines.append("- not pinned: server and load generator (SCHED_BATCH) share all cores")
     lines += [f"- `{row.settings}`" for row in rows]
     lines += [f"- {row.server}: {_last_line(row.errors[-1])}" for row in rows if row.errors]
     others = max((row.medians().get("others", 0.0) for row in rows), default=0.0)
