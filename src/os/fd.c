@@ -132,6 +132,11 @@ int mp_fd_pwrite_all(int fd, const void *data, size_t n, uint64_t offset)
     return 0;
 }
 
+int mp_fd_clear(int fd)
+{
+    return ftruncate(fd, 0) == -1 ? -errno : 0;
+}
+
 int mp_fd_file_size(int fd, uint64_t *ret_size)
 {
     struct stat status;

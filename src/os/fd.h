@@ -32,6 +32,9 @@ ssize_t mp_fd_pwrite(int fd, const void *data, size_t n, uint64_t offset);
 int mp_fd_write_all(int fd, const void *data, size_t n);
 int mp_fd_pwrite_all(int fd, const void *data, size_t n, uint64_t offset);
 
+/* Makes a file empty. 0 or -errno. */
+int mp_fd_clear(int fd);
+
 /* 1 with the size of a regular file, 0 for anything else, or -errno. */
 int mp_fd_file_size(int fd, uint64_t *ret_size);
 

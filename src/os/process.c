@@ -98,6 +98,13 @@ int mp_process_kill(pid_t pid, int signo)
     return kill(pid, signo) == -1 ? -errno : 0;
 }
 
+int mp_thread_kill(pid_t tid, int signo)
+{
+    if (tid <= 0)
+        return -EINVAL;
+    return syscall(SYS_tgkill, getpid(), tid, signo) == -1 ? -errno : 0;
+}
+
 int64_t mp_process_pss(pid_t pid)
 {
     static const char key[] = "\nPss:";

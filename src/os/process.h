@@ -28,6 +28,9 @@ int mp_process_pidfd(pid_t pid);
 /* One process: pid <= 0 (groups, everybody) is -EINVAL. */
 int mp_process_kill(pid_t pid, int signo);
 
+/* One thread of this process, by its number (mp_thread_id). */
+int mp_thread_kill(pid_t tid, int signo);
+
 /* "SIGKILL", "SIGSEGV", ... or "signal N" in text. */
 const char *mp_signal_name(int signo, char *text, size_t size);
 

@@ -61,3 +61,16 @@ void mp_shm_unmap(void *memory, size_t size)
     if (memory)
         munmap(memory, size);
 }
+
+int mp_shm_file(const char *name)
+{
+    int fd = create_memfd(name);
+
+    if (fd >= 0 && fcntl(fd, F_SETFL, O_APPEND) == -1) {
+        int err = -errno;
+
+        mp_fd_close(&fd);
+        return err;
+    }
+    return fd;
+}

@@ -9,4 +9,7 @@
 int mp_shm_create(const char *name, size_t size, void **ret_memory, int *ret_fd);
 void mp_shm_unmap(void *memory, size_t size);
 
+/* An empty file of that kind, which can grow; writes append to it. A descriptor or -errno. */
+int mp_shm_file(const char *name);
+
 #endif

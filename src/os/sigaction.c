@@ -17,6 +17,10 @@
 static _Atomic int relay_fd = -1;
 static _Atomic pid_t relay_owner = 0;
 
+/* The same, for the signal that is counted. */
+static void (*_Atomic counted_handler)(int);
+static _Atomic uint32_t counted_times;
+
 static void on_nothing(int signo)
 {
     (void)signo;
@@ -102,4 +106,34 @@ int mp_sigaction_relay_read(int fd)
     if (n < 0)
         return (int)n;
     return n == 0 ? -EAGAIN : byte;
+}
+
+static void on_counted(int signo)
+{
+    int saved = errno;
+
+    atomic_load (&counted_handler)(signo);
+    atomic_fetch_add_explicit(&counted_times, 1, memory_order_release);
+    errno = saved;
+}
+
+int mp_sigaction_count(int signo)
+{
+    struct sigaction action;
+
+    if (sigaction(signo, NULL, &action) == -1)
+        return -errno;
+    if (action.sa_flags & SA_SIGINFO || action.sa_handler == SIG_DFL ||
+        action.sa_handler == SIG_IGN)
+        return -EINVAL;
+    if (action.sa_handler == on_counted)
+        return 0; /* inherited */
+    atomic_store(&counted_handler, action.sa_handler);
+    action.sa_handler = on_counted;
+    return sigaction(signo, &action, NULL) == -1 ? -errno : 0;
+}
+
+uint32_t mp_sigaction_counted(void)
+{
+    return atomic_load_explicit(&counted_times, memory_order_acquire);
 }

@@ -9,6 +9,7 @@
 #define MP_OS_SIGACTION_H
 
 #include <signal.h>
+#include <stdint.h>
 
 enum mp_disposition {
     MP_SIGNAL_DEFAULT,
@@ -32,5 +33,13 @@ void mp_sigaction_relay_close(int *fd, const sigset_t *set);
 
 /* The number of the next signal that came, or -EAGAIN. */
 int mp_sigaction_relay_read(int fd);
+
+/*
+ * Counts how often the handler that is installed for signo has returned, one signal in a process:
+ * so that who has sent it to a thread knows when that has handled it. -EINVAL: there is no handler.
+ */
+int mp_sigaction_count(int signo);
+/* Acquire: what the handlers that are counted have done is visible. */
+uint32_t mp_sigaction_counted(void);
 
 #endif

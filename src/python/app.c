@@ -37,6 +37,11 @@ static void leave(void *data MP_UNUSED, void *thread MP_UNUSED)
     PyEval_SaveThread();
 }
 
+static PyThreadState *state_of(void *thread)
+{
+    return ((struct mp_py_thread *)thread)->tstate;
+}
+
 static void begin(struct mp_py_thread *thread, struct mp_request *request)
 {
     thread->call = (struct mp_py_call){
@@ -132,5 +137,6 @@ int mp_py_wsgi_init(struct mp_py_gateway *gateway, PyObject *module, PyObject *a
     gateway->app.leave = leave;
     gateway->app.handle = handle;
     gateway->app.release = release;
+    gateway->traceback.state_of = state_of;
     return 0;
 }

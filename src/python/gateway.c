@@ -77,12 +77,14 @@ int mp_py_gateway_init(struct mp_py_gateway *gateway, PyObject *module, PyObject
         .log = *log,
         .wakeup = {-1, -1},
         .old_wakeup = -1,
+        .traceback = MP_PY_TRACEBACK_INIT,
     };
     gateway->app = (struct mp_app){
         .data = gateway,
         .max_computing = 1,
         .interrupted = interrupted,
         .signal_fd = signal_fd,
+        .inspection = &mp_py_inspection,
     };
     if (watch_signals(gateway) < 0) {
         mp_py_gateway_done(gateway);
@@ -98,6 +100,7 @@ void mp_py_gateway_done(struct mp_py_gateway *gateway)
         PyErr_Clear();
     mp_fd_close(&gateway->wakeup[0]);
     mp_fd_close(&gateway->wakeup[1]);
+    mp_py_traceback_uninstall(gateway);
     Py_CLEAR(gateway->application);
     Py_CLEAR(gateway->module);
 }

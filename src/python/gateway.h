@@ -9,6 +9,7 @@
 #include "python/state.h"
 
 #include "os/log.h"
+#include "python/traceback.h"
 #include "server/mp_app.h"
 
 /* One for a worker. Read-only while threads exist. */
@@ -23,6 +24,7 @@ struct mp_py_gateway {
     PyThreadState *control; /* of the control thread while it is not entered */
     int wakeup[2];          /* a pair; Python's C handlers of signals write into [1] */
     int old_wakeup;         /* what they wrote into before, or -1 */
+    struct mp_py_traceback traceback;
     struct mp_app app;
 };
 

@@ -187,8 +187,10 @@ static int start_serving(struct mp_py_master *self, const struct mp_worker_conte
         rc = mp_py_sockets_init(&self->sockets, module, self->application, context->log,
                                 options->protocol);
     }
-    if (rc == 0)
+    if (rc == 0) {
+        mp_py_traceback_install(&self->sockets.gateway);
         return 0;
+    }
     PyErr_Print();
     return 1;
 }

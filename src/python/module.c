@@ -16,6 +16,7 @@
 #include "python/input.h"
 #include "python/master.h"
 #include "python/start_response.h"
+#include "python/traceback.h"
 
 static struct PyModuleDef module_def;
 
@@ -100,7 +101,11 @@ static int add_imports(struct mp_py_state *state)
     state->format_exception = import_from("traceback", "format_exception");
     state->current_thread = import_from("threading", "current_thread");
     state->set_wakeup_fd = import_from("signal", "set_wakeup_fd");
-    return state->format_exception && state->current_thread && state->set_wakeup_fd ? 0 : -1;
+    state->getline = import_from("linecache", "getline");
+    return state->format_exception && state->current_thread && state->set_wakeup_fd &&
+                   state->getline
+               ? 0
+               : -1;
 }
 
 static int intern(const char *text, PyObject **slot)
@@ -151,7 +156,8 @@ static int add_strings(struct mp_py_state *state)
 static int module_exec(PyObject *module)
 {
     struct mp_py_state *state = PyModule_GetState(module);
-    if (add_strings(state) < 0 || add_imports(state) < 0 || add_types(module, state) < 0)
+    if (add_strings(state) < 0 || add_imports(state) < 0 || add_types(module, state) < 0 ||
+        mp_py_traceback_add(module, state) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", MP_VERSION);
 }
@@ -171,6 +177,9 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->format_exception);
     Py_VISIT(state->current_thread);
     Py_VISIT(state->set_wakeup_fd);
+    Py_VISIT(state->getline);
+    Py_VISIT(state->request_timeout);
+    Py_VISIT(state->package);
     return 0;
 }
 
@@ -189,6 +198,9 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->format_exception);
     Py_CLEAR(state->current_thread);
     Py_CLEAR(state->set_wakeup_fd);
+    Py_CLEAR(state->getline);
+    Py_CLEAR(state->request_timeout);
+    Py_CLEAR(state->package);
     for (size_t i = 0; i < MP_PY_KEY_COUNT; i++)
         Py_CLEAR(state->keys[i]);
     for (size_t i = 0; i < MP_PY_NAME_COUNT; i++)

@@ -289,6 +289,11 @@ static int get(PyObject *obj, const char *name, PyObject **ret)
     return *ret ? 0 : -1;
 }
 
+static PyThreadState *state_of(void *thread)
+{
+    return thread;
+}
+
 /* What recvfrom() would refuse for each datagram is refused at the start. */
 static int read_size(PyObject *adapter, Py_ssize_t *ret)
 {
@@ -364,6 +369,7 @@ int mp_py_sockets_init(struct mp_py_sockets *sockets, PyObject *module, PyObject
     app->thread_done = thread_done;
     app->enter = enter;
     app->leave = leave;
+    sockets->gateway.traceback.state_of = state_of;
     app->handle = kind == MP_PROTOCOL_DATAGRAM ? handle_datagram : handle_stream;
     return 0;
 }

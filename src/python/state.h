@@ -95,6 +95,9 @@ struct mp_py_state {
 
     PyObject *format_exception; /* traceback.format_exception */
     PyObject *current_thread;   /* threading.current_thread */
+    PyObject *getline;          /* linecache.getline */
+    PyObject *request_timeout;  /* millpond.RequestTimeout */
+    PyObject *package;          /* the folder of the package, with a slash: whose frames are ours */
     PyObject *set_wakeup_fd;    /* signal.set_wakeup_fd */
 
     PyObject *keys[MP_PY_KEY_COUNT];

@@ -15,10 +15,13 @@
 #include <signal.h>
 
 #include "os/clock.h"
+#include "os/fd.h"
 #include "os/poll.h"
 #include "os/sigaction.h"
 #include "os/socket.h"
 #include "server/access_log.h"
+#include "server/claim.h"
+#include "server/dump.h"
 #include "server/pool.h"
 #include "server/protocol.h"
 #include "server/reactor.h"
@@ -44,7 +47,8 @@ struct control {
     int64_t beat_at;      /* next heartbeat */
     int64_t deadlines_at; /* next look at deadlines */
     bool retiring;
-    int status; /* -1: goes on */
+    struct mp_dump *dump; /* under way; NULL: none */
+    int status;           /* -1: goes on */
 };
 
 int mp_control_tell(const struct mp_worker_context *context, enum mp_worker_verb verb,
@@ -65,8 +69,14 @@ static void start_draining(struct mp_server *server, uint32_t how)
     mp_reactor_wake(&server->reactor);
 }
 
-static void on_message(struct control *control, const struct mp_worker_message *message)
+/* Takes fd over; -1: none. */
+static void on_message(struct control *control, const struct mp_worker_message *message, int fd)
 {
+    if (message->verb == MP_WORKER_DUMP && fd >= 0) {
+        mp_dump_begin(&control->dump, fd, mp_clock_now());
+        return;
+    }
+    mp_fd_close(&fd);
     if (message->verb == MP_WORKER_DRAIN)
         start_draining(control->server, message->value ? 2 : 1);
     else if (message->verb == MP_WORKER_QUIT)
@@ -82,15 +92,17 @@ static void read_control(struct control *control)
             mp_socket_recv_msg(control->server->context->control, &message, sizeof(message), &fd);
         if (r == -EAGAIN || r == -EINTR)
             return;
-        if (r == -EMSGSIZE)
-            continue; /* no message of ours */
+        if (r == -EMSGSIZE || r == -EMFILE)
+            continue; /* no message of ours, or nowhere to dump to */
         if (r <= 0) {
             /* The master is gone, and with it whoever would end this process. */
             control->status = MP_WORKER_EXIT_QUIT;
             return;
         }
         if (r == (ssize_t)sizeof(message))
-            on_message(control, &message);
+            on_message(control, &message, fd);
+        else
+            mp_fd_close(&fd);
     }
 }
 
@@ -139,8 +151,7 @@ static void report_timeout(struct mp_server *server, const struct mp_thread *thr
 static void time_out(struct control *control, struct mp_thread *thread, int64_t started)
 {
     struct mp_server *server = control->server;
-    if (!atomic_compare_exchange_strong_explicit(&thread->started_at, &started, MP_STARTED_CLAIMED,
-                                                 memory_order_acq_rel, memory_order_relaxed))
+    if (!mp_claim(thread, started))
         return; /* it has just ended */
     struct mp_request *request = atomic_load_explicit(&thread->running, memory_order_relaxed);
     const char *done = server->reactor.protocol->time_out(server, request);
@@ -217,6 +228,8 @@ static int64_t sleep_time(struct control *control, int64_t now)
     int64_t until = control->beat_at;
     int64_t look = mp_threads_next_look(&server->reactor);
     until = look < until ? look : until;
+    look = mp_dump_next_look(control->dump, now);
+    until = look < until ? look : until;
     if (server->options->request_timeout > 0 && control->deadlines_at < until &&
         !mp_pool_idle(&server->reactor.pool))
         until = control->deadlines_at;
@@ -265,6 +278,7 @@ int mp_control_run(struct mp_server *server)
         look_at_deadlines(&control, now);
         look_at_age(&control);
         mp_threads_resize(&server->reactor, now);
+        mp_dump_step(&control.dump, server, now);
         wait_for_something(&control, now);
         now = mp_clock_now();
         enum mp_tick tick = mp_watch_tick(&server->reactor, now);
@@ -274,5 +288,6 @@ int mp_control_run(struct mp_server *server)
             mp_pool_idle(&server->reactor.pool))
             control.status = 0;
     }
+    mp_dump_free(&control.dump);
     return control.status;
 }

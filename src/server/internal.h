@@ -36,6 +36,7 @@
 #include "server/worker.h"
 
 struct mp_conn;
+struct mp_inspector;
 struct mp_protocol;
 struct mp_reactor;
 struct mp_server;
@@ -194,13 +195,12 @@ struct mp_thread {
     bool brief;   /* ... and is of a route that is known to be short */
     /*
      * The handler now running, for the control thread: started_at is set last (release) when it
-     * begins and exchanged for 0 first when it ends. To act on the request, the control thread
-     * swaps it for MP_STARTED_CLAIMED; if that succeeds, the thread will not pass the handler's
-     * end before claim_over is set.
+     * begins and exchanged for 0 first when it ends. See claim.h.
      */
     _Atomic int64_t started_at; /* monotonic ns; 0: none */
     _Atomic(struct mp_request *) running;
     _Atomic uint32_t claim_over;
+    bool raised; /* an exception, in this handler; written by who has claimed it */
     /* Own use of the control thread: */
     int64_t cpu_seen;
     int64_t cpu_seen_of_process;
@@ -307,6 +307,7 @@ struct mp_server {
     _Atomic bool watcher_asleep; /* the control thread does not tick */
     struct mp_wakeup watcher;
     struct mp_access_log *access_log;
+    struct mp_inspector *inspector; /* NULL: the application cannot be looked at */
 };
 
 #endif

@@ -20,6 +20,7 @@
 
 #include <stddef.h>
 
+struct mp_inspection;
 struct mp_request;
 
 struct mp_app {
@@ -59,6 +60,10 @@ struct mp_app {
      * comes while the control thread is not waiting interrupts nothing. interrupted empties it.
      * NULL, or -1: none. */
     int (*signal_fd)(void *data);
+
+    /* How to see where handlers stand, and to interrupt them (inspection.h). NULL: cannot be done.
+     */
+    const struct mp_inspection *inspection;
 };
 
 #endif

@@ -13,7 +13,6 @@
 #include "server/pool.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +20,8 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "server/admission.h"
+#include "server/claim.h"
+#include "server/inspection.h"
 #include "server/protocol.h"
 #include "server/reactor.h"
 #include "server/response_impl.h"
@@ -198,17 +199,16 @@ bool mp_pool_sweep_as_leader(struct mp_thread *thread)
 
 /* ---- running a handler ------------------------------------------------------------------- */
 
-/*
- * The handler is over. The control thread may be answering 504 in its place at this moment: it has
- * said so by its compare-and-swap of started_at, and is waited for, since it uses the connection.
- */
+/* The handler is over. Who has claimed it is waited for; what was raised in it and has not come up
+ * is taken back, so that the next handler does not get it. */
 static void end_handler(struct mp_thread *thread)
 {
-    int64_t before = atomic_exchange_explicit(&thread->started_at, 0, memory_order_acq_rel);
-    if (mp_likely(before != MP_STARTED_CLAIMED))
-        return;
-    while (atomic_load_explicit(&thread->claim_over, memory_order_acquire) == 0)
-        sched_yield();
+    const struct mp_app *app = thread->reactor->server->app;
+    mp_claim_end(thread);
+    if (mp_unlikely(thread->raised)) {
+        thread->raised = false;
+        app->inspection->calm(app->data, thread->app_thread);
+    }
 }
 
 /* The client has gone while its request waited: nobody wants the answer. Returns the time. */
@@ -245,9 +245,8 @@ static int64_t run_handler(struct mp_thread *thread, struct mp_request *request)
     request->thread = thread;
     request->started_at = start;
     thread->reactor->protocol->show(thread, request, start);
-    atomic_store_explicit(&thread->claim_over, 0, memory_order_relaxed);
     atomic_store_explicit(&thread->running, request, memory_order_relaxed);
-    atomic_store_explicit(&thread->started_at, start, memory_order_release);
+    mp_claim_begin(thread, start);
     app->handle(app->data, thread->app_thread, request);
     if (!request->response.ended)
         mp_response_fail(request);

@@ -10,6 +10,7 @@
 #include "os/fd.h"
 #include "server/access_log.h"
 #include "server/control.h"
+#include "server/inspector.h"
 #include "server/internal.h"
 #include "server/pool.h"
 #include "server/reactor.h"
@@ -81,6 +82,8 @@ static int server_init(struct mp_server *server, const struct mp_worker_context 
     server->reactor.look = shortest_timeout(context->options);
     if (r == 0)
         r = mp_wakeup_init(&server->watcher);
+    if (r == 0)
+        server->inspector = mp_inspector_new(server);
     if (r == 0 && context->options->access_log >= 0)
         r = mp_access_log_new(context->options->access_log, &server->access_log);
     return r;
@@ -88,6 +91,7 @@ static int server_init(struct mp_server *server, const struct mp_worker_context 
 
 static void server_done(struct mp_server *server)
 {
+    mp_inspector_free(server->inspector);
     mp_reactor_done(&server->reactor);
     mp_wakeup_done(&server->watcher);
     mp_access_log_free(server->access_log);

@@ -101,6 +101,8 @@ enum mp_worker_verb {
     MP_WORKER_LOAD_FAILED, /* worker to master, instead of READY: no application; value: exit status
                             */
     MP_WORKER_STOP,        /* worker to master: a handler wants the whole pool to stop gracefully */
+    MP_WORKER_DUMP, /* master to worker, with a descriptor: write where all threads stand to it, and
+                       close it (dump.h) */
 };
 
 enum mp_retire_reason {

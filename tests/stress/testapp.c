@@ -10,6 +10,7 @@
 
 #include "os/clock.h"
 #include "os/fd.h"
+#include "server/inspection.h"
 #include "server/request.h"
 #include "server/response.h"
 
@@ -61,8 +62,10 @@ void testapp_leave(struct testapp *testapp)
 static int thread_init(void *data, unsigned index, void **ret_thread)
 {
     struct testapp *testapp = data;
-    (void)index;
-    *ret_thread = testapp;
+    if (index >= TESTAPP_THREADS)
+        abort();
+    testapp->places[index].testapp = testapp;
+    *ret_thread = &testapp->places[index];
     atomic_fetch_add(&testapp->threads, 1);
     return 0;
 }
@@ -205,12 +208,112 @@ static void file(struct mp_request *request, const struct order *order, size_t n
     mp_response_end(request);
 }
 
-static void stay(struct testapp *testapp, struct mp_request *request)
+/* True when an exception comes up. */
+static bool is_interrupted(struct testapp_thread *place)
 {
-    while (!atomic_load(&testapp->release_stuck))
+    if (!atomic_load(&place->raised) || !atomic_exchange(&place->raised, false))
+        return false;
+    atomic_fetch_add(&place->testapp->interrupted, 1);
+    return true;
+}
+
+static void stay(struct testapp_thread *place, struct mp_request *request)
+{
+    struct testapp *testapp = place->testapp;
+    atomic_store(&place->where, "stay");
+    while (!atomic_load(&testapp->release_stuck) && !is_interrupted(place))
         testapp_nap(testapp, MP_NSEC_PER_MSEC);
     mp_response_reply(request, 200, "text/plain", "late\n", 5);
 }
+
+static void hold(struct testapp_thread *place, struct mp_request *request)
+{
+    struct timespec time = {.tv_nsec = MP_NSEC_PER_MSEC};
+    atomic_store(&place->where, "hold");
+    while (!atomic_load(&place->testapp->release_stuck) && !is_interrupted(place))
+        nanosleep(&time, NULL);
+    mp_response_reply(request, 200, "text/plain", "late\n", 5);
+}
+
+static void work(struct testapp_thread *place, struct mp_request *request, int64_t ns)
+{
+    atomic_store(&place->where, "work");
+    for (int64_t end = mp_clock_now() + ns; mp_clock_now() < end && !is_interrupted(place);)
+        testapp_nap(place->testapp, ns / 8);
+    mp_response_reply(request, 200, "text/plain", "done\n", 5);
+}
+
+/* ---- inspection -------------------------------------------------------------------------- */
+
+static int inspector_init(void *data, void **ret_inspector)
+{
+    *ret_inspector = data;
+    return 0;
+}
+
+static void inspector_done(void *data, void *inspector)
+{
+    (void)data;
+    (void)inspector;
+}
+
+static void *capture(void *data, void *inspector, void *thread)
+{
+    struct testapp_thread *place = thread;
+    (void)data;
+    (void)inspector;
+    const char *where = place ? atomic_load(&place->where) : NULL;
+    return where ? strdup(where) : NULL;
+}
+
+static size_t describe(void *data, void *captured, char *text, size_t size)
+{
+    (void)data;
+    int n = snprintf(text, size, "\n    File \"testapp.c\", line 1, in %s", (char *)captured);
+    free(captured);
+    return (size_t)n < size ? (size_t)n : size - 1;
+}
+
+static int raise_in(void *data, void *thread)
+{
+    struct testapp *testapp = data;
+    atomic_fetch_add(&testapp->raises, 1);
+    atomic_store(&((struct testapp_thread *)thread)->raised, true);
+    return 0;
+}
+
+static void calm(void *data, void *thread)
+{
+    struct testapp *testapp = data;
+    if (atomic_exchange(&((struct testapp_thread *)thread)->raised, false))
+        atomic_fetch_add(&testapp->calmed, 1);
+}
+
+static int poke(void *data, pid_t tid)
+{
+    ((struct testapp *)data)->poked = tid;
+    return 0;
+}
+
+static ssize_t poked(void *data, char *text, size_t size)
+{
+    return snprintf(text, size, "\n    by thread %d itself", (int)((struct testapp *)data)->poked);
+}
+
+static const struct mp_inspection inspection = {
+    .init = inspector_init,
+    .done = inspector_done,
+    .enter = enter,
+    .leave = leave,
+    .capture = capture,
+    .describe = describe,
+    .raise = raise_in,
+    .calm = calm,
+    .poke = poke,
+    .poked = poked,
+};
+
+/* ---- handlers ---------------------------------------------------------------------------- */
 
 static void read_order(const struct mp_request *request, struct order *order)
 {
@@ -227,8 +330,10 @@ static void read_order(const struct mp_request *request, struct order *order)
     }
 }
 
-static void answer(struct testapp *testapp, struct mp_request *request, const struct order *order)
+static void answer(struct testapp_thread *place, struct mp_request *request,
+                   const struct order *order)
 {
+    struct testapp *testapp = place->testapp;
     const char *path = order->path;
     long long n = 0;
     if (strncmp(path, "/custom", 7) == 0 && testapp->custom)
@@ -242,7 +347,11 @@ static void answer(struct testapp *testapp, struct mp_request *request, const st
     else if (sscanf(path, "/file/%lld", &n) == 1)
         file(request, order, (size_t)n);
     else if (strcmp(path, "/never") == 0)
-        stay(testapp, request);
+        stay(place, request);
+    else if (strcmp(path, "/hold") == 0)
+        hold(place, request);
+    else if (sscanf(path, "/work/%lld", &n) == 1)
+        work(place, request, n * MP_NSEC_PER_USEC);
     else if (strcmp(path, "/fail") != 0)
         greet(request, order);
 }
@@ -251,8 +360,11 @@ static void handle(void *data, void *thread, struct mp_request *request)
 {
     struct testapp *testapp = data;
     struct order order;
+    struct testapp_thread *place = thread;
     long long n = 0;
-    (void)thread;
+    if (atomic_exchange(&place->raised, false))
+        atomic_fetch_add(&testapp->innocent, 1);
+    atomic_store(&place->where, "handle");
     unsigned inside = atomic_fetch_add(&testapp->inside, 1) + 1;
     unsigned most = atomic_load(&testapp->most_inside);
     while (inside > most && !atomic_compare_exchange_weak(&testapp->most_inside, &most, inside))
@@ -262,7 +374,7 @@ static void handle(void *data, void *thread, struct mp_request *request)
         testapp_nap(testapp, n * MP_NSEC_PER_USEC);
     else if (sscanf(order.path, "/cpu/%lld", &n) == 1)
         compute(n * MP_NSEC_PER_USEC);
-    answer(testapp, request, &order);
+    answer(place, request, &order);
     atomic_fetch_add(&testapp->handled, 1);
     atomic_fetch_sub(&testapp->inside, 1);
 }
@@ -282,6 +394,7 @@ void testapp_init(struct testapp *testapp, bool locking)
         .leave = leave,
         .handle = handle,
         .release = release,
+        .inspection = &inspection,
     };
 }
 

@@ -12,7 +12,13 @@
  *   /stream/N    N pieces, flushed one by one
  *   /file/N      N bytes by sendfile
  *   /never       does not return before release_stuck
+ *   /hold        the same, and keeps the lock
+ *   /work/N      drops the lock and sleeps, in small steps, for N microseconds altogether
  *   /fail        ends without an answer
+ *
+ * /never, /hold and /work end early when the server raises an exception in them (inspection.h):
+ * testapp.interrupted counts them. One that finds an exception at its start was meant for another:
+ * testapp.innocent.
  *   /custom...   what the test wants: testapp.custom
  *
  * With "?id=N" the answer has a field X-Id, and the bytes of its body depend on N as
@@ -26,11 +32,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "server/mp_app.h"
 
+enum { TESTAPP_THREADS = 256 };
+
+struct testapp_thread {
+    struct testapp *testapp;
+    _Atomic bool raised;         /* and not come up yet */
+    _Atomic(const char *) where; /* it stands */
+};
+
 struct testapp {
     struct mp_app app;
+    struct testapp_thread places[TESTAPP_THREADS];
     bool locking; /* there is an interpreter lock */
     pthread_mutex_t lock;
     void (*custom)(struct testapp *testapp, struct mp_request *request);
@@ -43,6 +59,11 @@ struct testapp {
     _Atomic unsigned most_inside;
     _Atomic unsigned threads; /* thread_init minus thread_done */
     _Atomic bool release_stuck;
+    _Atomic unsigned raises;      /* exceptions that the server has raised */
+    _Atomic unsigned interrupted; /* of them, those that have come up */
+    _Atomic unsigned calmed;      /* ... and those that were taken back before that */
+    _Atomic unsigned innocent;    /* handlers that began with one that was not theirs */
+    pid_t poked;
 };
 
 void testapp_init(struct testapp *testapp, bool locking);

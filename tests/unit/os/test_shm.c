@@ -96,3 +96,20 @@ TEST(errors_are_results_and_touch_nothing)
     CHECK_EQ(fd, 77);
     mp_shm_unmap(NULL, 0);
 }
+
+TEST(a_file_in_memory_grows_and_is_emptied)
+{
+    char text[8];
+    int fd = mp_shm_file("test");
+
+    CHECK(fd >= 0);
+    CHECK_OK(mp_fd_write_all(fd, "abc", 3));
+    CHECK_OK(mp_fd_write_all(fd, "de", 2));
+    CHECK_EQ(mp_fd_pread(fd, text, sizeof(text), 0), 5);
+    CHECK_MEM(text, "abcde", 5);
+    CHECK_OK(mp_fd_clear(fd));
+    CHECK_OK(mp_fd_write_all(fd, "f", 1)); /* at the beginning */
+    CHECK_EQ(mp_fd_pread(fd, text, sizeof(text), 0), 1);
+    mp_fd_close(&fd);
+    CHECK_EQ(mp_fd_clear(fd), -EBADF);
+}

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "os/process.h"
 #include "scratch.h"
 
 static void open_relay(int *ret_fd, sigset_t *set)
@@ -121,4 +122,26 @@ TEST(dispositions_are_what_they_say)
     CHECK(now.sa_handler == SIG_DFL);
     CHECK_EQ(mp_sigaction_set(SIGKILL, MP_SIGNAL_IGNORE, NULL), -EINVAL);
     CHECK_EQ(mp_sigaction_set(1000, MP_SIGNAL_IGNORE, NULL), -EINVAL);
+}
+
+TEST(a_counted_handler_is_called_and_counted)
+{
+    uint32_t before = mp_sigaction_counted();
+
+    CHECK_EQ(mp_sigaction_count(SIGUSR2), -EINVAL); /* there is no handler */
+    CHECK_OK(mp_sigaction_set(SIGUSR2, MP_SIGNAL_IGNORE, NULL));
+    CHECK_EQ(mp_sigaction_count(SIGUSR2), -EINVAL);
+    CHECK_OK(mp_sigaction_set(SIGUSR2, MP_SIGNAL_NOTHING, NULL));
+    CHECK_OK(mp_sigaction_count(SIGUSR2));
+    CHECK_OK(mp_sigaction_count(SIGUSR2)); /* once is enough */
+    CHECK_EQ(mp_sigaction_counted(), before);
+    errno = 4711;
+    CHECK_OK(mp_thread_kill(mp_thread_id(), SIGUSR2));
+    CHECK_EQ(errno, 4711);
+    CHECK_EQ(mp_sigaction_counted(), before + 1);
+    CHECK_OK(raise(SIGUSR2));
+    CHECK_EQ(mp_sigaction_counted(), before + 2);
+    CHECK_EQ(mp_thread_kill(0, SIGUSR2), -EINVAL);
+    CHECK_EQ(mp_thread_kill(INT32_MAX, SIGUSR2), -ESRCH);
+    CHECK_OK(mp_sigaction_set(SIGUSR2, MP_SIGNAL_DEFAULT, NULL));
 }

@@ -86,6 +86,30 @@ void harness_tell(struct harness *h, enum mp_worker_verb verb, uint32_t value)
     CHECK_OK(mp_socket_send_msg(h->control, &message, sizeof(message), -1));
 }
 
+int harness_dump(struct harness *h)
+{
+    struct mp_worker_message message = {.verb = MP_WORKER_DUMP};
+    int fds[2];
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_OK(mp_socket_send_msg(h->control, &message, sizeof(message), fds[1]));
+    close(fds[1]);
+    return fds[0];
+}
+
+char *harness_read_dump(int fd)
+{
+    size_t size = 1 << 20;
+    char *text = malloc(size);
+    size_t len = 0;
+    ssize_t n;
+    CHECK(text != NULL);
+    while ((n = read(fd, text + len, size - len - 1)) > 0)
+        len += (size_t)n;
+    text[len] = '\0';
+    close(fd);
+    return text;
+}
+
 bool harness_message(struct harness *h, int timeout_ms, struct mp_worker_message *ret_message)
 {
     struct pollfd entry = {.fd = h->control, .events = POLLIN};

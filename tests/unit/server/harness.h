@@ -43,6 +43,10 @@ void harness_listen(struct harness *h, const char *address);
 /* Starts the worker and waits until it is ready. */
 void harness_start(struct harness *h);
 void harness_tell(struct harness *h, enum mp_worker_verb verb, uint32_t value);
+/* Has the worker write a dump. Returns the descriptor to read it from. */
+int harness_dump(struct harness *h);
+/* Reads a dump until its end. To be freed. */
+char *harness_read_dump(int fd);
 /* The next message of the worker within a time; false: none came. */
 bool harness_message(struct harness *h, int timeout_ms, struct mp_worker_message *ret_message);
 /* Waits until the worker has ended. Returns its status. */
