@@ -125,6 +125,19 @@ class Text(Kind):
         return value
 
 
+class UrlPath(Text):
+    """A path as a client sends it: not decoded, and without a query."""
+
+    def __init__(self) -> None:
+        super().__init__("a path as in a URL, such as /healthz, without a query")
+
+    def check(self, value: Any) -> str:
+        path = super().check(value)
+        if not re.fullmatch(r"/[!-~]*", path, re.ASCII) or re.search(r'[?#"<>\\^`{|}]', path):
+            raise self.wrong(value)
+        return path
+
+
 class Choice(Kind):
     """One of several words."""
 
@@ -171,6 +184,8 @@ KINDS: dict[str, Kind] = {
     "graceful_timeout": Seconds(),
     "keep_alive": Seconds(),
     "header_timeout": Seconds(),
+    "queue_timeout": Seconds(),
+    "health_path": UrlPath(),
     "preload": Flag(),
     "chdir": Text("a folder"),
     "pythonpath": Text("folders with commas between them"),
@@ -208,6 +223,8 @@ class Config:
     graceful_timeout: float = 30.0
     keep_alive: float = 5.0
     header_timeout: float = 30.0
+    queue_timeout: float = 0.0
+    health_path: str | None = None
     preload: bool = True
     chdir: str | None = None
     pythonpath: str | None = None

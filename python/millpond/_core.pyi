@@ -57,6 +57,8 @@ class Master:
         threads: int = ...,
         worker_connections: int = ...,
         timeout: float = ...,
+        queue_timeout: float = ...,
+        health_path: str | None = ...,
         header_timeout: float = ...,
         keep_alive: float = ...,
         limit_request_line: int = ...,

@@ -86,6 +86,24 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
         ),
     ),
     (
+        "Overload",
+        (
+            Option(
+                "queue_timeout",
+                ("--queue-timeout",),
+                "SECONDS",
+                "that a request waits for a thread; beyond it is answered 503. 0 means no limit",
+                "0",
+            ),
+            Option(
+                "health_path",
+                ("--health-path",),
+                "PATH",
+                "answered by the server itself: 200 while it can take work, else 503",
+            ),
+        ),
+    ),
+    (
         "Loading the application",
         (
             Option(

@@ -85,6 +85,8 @@ class _Run:
             threads=config.threads,
             worker_connections=config.worker_connections,
             timeout=config.timeout,
+            queue_timeout=config.queue_timeout,
+            health_path=config.health_path,
             header_timeout=config.header_timeout,
             keep_alive=config.keep_alive,
             limit_request_line=config.limit_request_line,

@@ -16,7 +16,8 @@ enum option_kind {
     OPTION_SIZE, /* size_t */
     OPTION_TIME, /* int64_t nanoseconds, given in seconds */
     OPTION_BOOL,
-    OPTION_TEXT, /* const char * */
+    OPTION_TEXT,       /* const char * */
+    OPTION_MAYBE_TEXT, /* the same, or None for NULL */
     OPTION_PROTOCOL,
     OPTION_ADMISSION,
 };
@@ -48,6 +49,8 @@ static const struct option options_table[] = {
     {"max_requests_jitter", OPTION_U64, WORKER(max_requests_jitter)},
     {"worker_connections", OPTION_UNSIGNED, WORKER(connections)},
     {"timeout", OPTION_TIME, WORKER(request_timeout)},
+    {"queue_timeout", OPTION_TIME, WORKER(queue_timeout)},
+    {"health_path", OPTION_MAYBE_TEXT, WORKER(health_path)},
     {"header_timeout", OPTION_TIME, WORKER(header_timeout)},
     {"keep_alive", OPTION_TIME, WORKER(keep_alive)},
     {"limit_request_line", OPTION_U32, WORKER(limits.line)},
@@ -166,6 +169,12 @@ static int set(const struct option *option, void *place, PyObject *value)
     switch (option->kind) {
     case OPTION_TIME:
         return get_time(option, value, place);
+    case OPTION_MAYBE_TEXT:
+        if (value == Py_None) {
+            *(const char **)place = NULL;
+            return 0;
+        }
+        return get_text(value, place);
     case OPTION_TEXT:
         return get_text(value, place);
     case OPTION_PROTOCOL:

@@ -24,7 +24,7 @@
 _Static_assert(sizeof(struct mp_sb_header) <= HEADER_SIZE, "the header is one line");
 _Static_assert(WHOLE_LINES(struct mp_sb_worker), "no two workers share a line");
 _Static_assert(WHOLE_LINES(struct mp_sb_thread), "no two threads share a line");
-_Static_assert(sizeof(struct mp_sb_worker) == 5376, "layout: change MP_SB_VERSION with it");
+_Static_assert(sizeof(struct mp_sb_worker) == 5440, "layout: change MP_SB_VERSION with it");
 _Static_assert(sizeof(struct mp_sb_thread) == 192, "layout: change MP_SB_VERSION with it");
 _Static_assert(OWN_LINE(struct mp_sb_worker, state), "the master's line");
 _Static_assert(OWN_LINE(struct mp_sb_worker, heartbeat), "the control thread's line");

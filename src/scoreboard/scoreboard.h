@@ -26,7 +26,7 @@
 #include "base/hist.h"
 
 #define MP_SB_MAGIC UINT64_C(0x31304244504c494d) /* "MILPDB01", little endian */
-#define MP_SB_VERSION 1u
+#define MP_SB_VERSION 2u
 
 /* At the start of the mapping. Written once, before the first fork. */
 struct mp_sb_header {
@@ -75,6 +75,11 @@ struct mp_sb_worker {
     _Atomic uint64_t takeovers;  /* token taken from a leader in a handler */
     _Atomic uint64_t handovers;  /* token handed over before a handler */
     _Atomic uint64_t bad_requests;
+    _Atomic uint64_t shed;   /* answered instead of run: they had waited for too long */
+    _Atomic uint64_t health; /* health checks answered */
+    _Atomic int64_t
+        waiting_since;          /* monotonic ns: the first in the FIFO was ready; 0: none waits */
+    _Atomic int64_t full_since; /* monotonic ns: no place for another handler; 0: there is */
     /* pool, under the pool's lock */
     MP_CACHE_ALIGNED _Atomic uint64_t requests; /* handlers finished */
     struct mp_hist queue_wait;                  /* ns, ready until the handler starts */

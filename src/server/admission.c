@@ -83,10 +83,31 @@ void mp_admission_account(struct mp_reactor *reactor, struct mp_thread *thread)
     mp_hist_record(&slot->handler_time, (uint64_t)(ran > 0 ? ran : 0));
 }
 
-void mp_admission_publish(struct mp_reactor *reactor)
+/* No place for another handler, and no thread will make one. */
+static bool is_full(const struct mp_reactor *reactor)
+{
+    const struct mp_pool *pool = &reactor->pool;
+    return pool->handlers + 1 >= pool->alive && pool->alive > reactor->server->options->threads;
+}
+
+/* Relaxed: whoever reads it wants to know since when, to the second. */
+static void publish_full(struct mp_reactor *reactor, int64_t now)
+{
+    _Atomic int64_t *since = &reactor->server->slot->full_since;
+    bool full = is_full(reactor);
+    if (full != (atomic_load_explicit(since, memory_order_relaxed) != 0))
+        atomic_store_explicit(since, full ? now : 0, memory_order_relaxed);
+}
+
+void mp_admission_publish(struct mp_reactor *reactor, int64_t now)
 {
     const struct mp_pool *pool = &reactor->pool;
     struct mp_sb_worker *slot = reactor->server->slot;
+    int64_t waiting_since = 0;
+    if (!mp_list_empty(&pool->fifo))
+        waiting_since = mp_list_entry(pool->fifo.next, struct mp_request, link)->ready_at;
+    atomic_store_explicit(&slot->waiting_since, waiting_since, memory_order_relaxed);
+    publish_full(reactor, now);
     atomic_store_explicit(&slot->fifo_depth, pool->fifo_size, memory_order_relaxed);
     atomic_store_explicit(&slot->handlers, pool->handlers, memory_order_relaxed);
     atomic_store_explicit(&slot->computing, pool->computing, memory_order_relaxed);

@@ -32,7 +32,7 @@ void mp_admission_account(struct mp_reactor *reactor, struct mp_thread *thread);
 void mp_admission_discount(struct mp_pool *pool, struct mp_thread *thread);
 
 /* What siblings, the master and readers of the scoreboard see of the FIFO. */
-void mp_admission_publish(struct mp_reactor *reactor);
+void mp_admission_publish(struct mp_reactor *reactor, int64_t now);
 
 /* The thread that was parked last, or NULL. */
 struct mp_thread *mp_admission_pop_parked(struct mp_pool *pool);

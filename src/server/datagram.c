@@ -111,6 +111,7 @@ const struct mp_protocol mp_protocol_datagram = {
     .take = take,
     .on_event = on_event,
     .resume = mp_protocol_close,
+    .shed = mp_protocol_shed_once,
     .on_timeout = on_timeout,
     .on_drain = on_drain,
     .show = show,

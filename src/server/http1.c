@@ -24,11 +24,14 @@
 #include "os/clock.h"
 #include "os/socket.h"
 #include "server/access_log.h"
+#include "server/canned.h"
 #include "server/conn.h"
+#include "server/health.h"
 #include "server/pool.h"
 #include "server/protocol.h"
 #include "server/reactor.h"
 #include "server/response_impl.h"
+#include "server/shed.h"
 
 enum {
     READ_TURN = 1 << 18,    /* body bytes of one connection in one turn */
@@ -165,8 +168,9 @@ static void refuse(struct mp_thread *thread, struct mp_conn *conn, int status, c
                    int64_t now)
 {
     struct mp_server *server = server_of(conn);
+    const struct mp_canned canned = {.status = status};
     char peer[MP_SOCKADDR_TEXT];
-    char text[512];
+    char text[MP_CANNED_SIZE];
     mp_sockaddr_host(&conn->peer, peer, sizeof(peer));
     mp_log(server->log, MP_LOG_DEBUG, "refused a request from %s: %d, %s",
            peer[0] ? peer : "a UNIX socket", status, reason);
@@ -180,11 +184,76 @@ static void refuse(struct mp_thread *thread, struct mp_conn *conn, int status, c
     conn->readable = true; /* there may be more of it: linger */
     conn->state = MP_CONN_WRITING;
     mp_reactor_set_deadline(conn, now, server->options->write_timeout);
-    size_t n = mp_response_canned(text, sizeof(text), status, false);
+    size_t n = mp_canned_make(text, &canned);
     if (mp_output_copy(&conn->output, text, n) < 0)
         mp_conn_close(thread, conn);
     else
         send_more(thread, conn, now);
+}
+
+static enum mp_canned_connection after_answer(const struct mp_conn *conn)
+{
+    if (conn->close_after || conn->reactor->draining || server_of(conn)->options->keep_alive == 0)
+        return MP_CANNED_CLOSE;
+    return conn->request->head.minor == 0 ? MP_CANNED_SAY_KEEP : MP_CANNED_KEEP;
+}
+
+/*
+ * The event core's own answer to a request that is whole; others may follow on the connection. What
+ * is there of them waits for the leader's next turn: a client that sends many of them at once shall
+ * neither be served in one go nor make us call ourselves.
+ */
+static void answer(struct mp_thread *thread, struct mp_conn *conn, struct mp_canned *canned,
+                   int64_t now)
+{
+    struct mp_request *request = conn->request;
+    char text[MP_CANNED_SIZE];
+    canned->head_only = request->head.method == MP_HTTP_HEAD;
+    canned->connection = after_answer(conn);
+    conn->close_after = canned->connection == MP_CANNED_CLOSE;
+    conn->request = NULL;
+    mp_pool_request_free(conn->reactor, request, true);
+    conn->state = MP_CONN_WRITING;
+    mp_reactor_set_deadline(conn, now, server_of(conn)->options->write_timeout);
+    size_t n = mp_canned_make(text, canned);
+    if (mp_output_copy(&conn->output, text, n) < 0)
+        mp_conn_close(thread, conn);
+    else if (conn->stash || conn->readable)
+        again(conn);
+    else
+        send_more(thread, conn, now);
+}
+
+static void answer_health(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
+{
+    static const char *const words[] = {[MP_HEALTH_OK] = "ok",
+                                        [MP_HEALTH_SATURATED] = "saturated",
+                                        [MP_HEALTH_DRAINING] = "draining"};
+    struct mp_server *server = server_of(conn);
+    enum mp_health health = mp_health_of_pool(server, now);
+    struct mp_canned canned = {
+        .status = health == MP_HEALTH_OK ? 200 : 503,
+        .text = words[health],
+        .retry_after = health == MP_HEALTH_OK ? 0 : 1,
+        .no_store = true,
+    };
+    atomic_fetch_add_explicit(&server->slot->health, 1, memory_order_relaxed);
+    answer(thread, conn, &canned, now);
+}
+
+/* Out of the FIFO again, so that the leader owns what belonged to whoever would run it. */
+static void shed(struct mp_thread *thread, struct mp_request *request, int64_t now)
+{
+    struct mp_conn *conn = request->conn;
+    struct mp_server *server = server_of(conn);
+    struct mp_canned canned = {.status = 503, .retry_after = mp_shed_retry_after(server)};
+    mp_reactor_own(conn);
+    if (server->access_log)
+        mp_access_log_answered(server->access_log, request, 503, 0, now);
+    if (atomic_load_explicit(&conn->gone, memory_order_relaxed))
+        mp_conn_close(thread, conn);
+    else
+        answer(thread, conn, &canned, now);
 }
 
 /* ---- receiving --------------------------------------------------------------------------- */
@@ -194,19 +263,23 @@ enum progress {
     PROGRESS_DONE, /* the request is on its way, or the connection is closed: hands off */
 };
 
-/* The request is complete: to the FIFO with it. From here on its connection is its thread's. */
-static enum progress make_ready(struct mp_conn *conn, const char *rest, size_t rest_size,
-                                int64_t now)
+/* The request is complete: to the FIFO with it, where its connection is its thread's. */
+static enum progress make_ready(struct mp_thread *thread, struct mp_conn *conn, const char *rest,
+                                size_t rest_size, int64_t now)
 {
     struct mp_request *request = conn->request;
     const struct mp_http_head *head = &request->head;
     if (mp_conn_stash(conn, rest, rest_size) < 0)
         conn->close_after = true; /* what comes behind is lost: this answer is the last */
     request->ready_at = now;
+    conn->requests++;
+    if (mp_health_is_check(server_of(conn), request)) {
+        answer_health(thread, conn, now);
+        return PROGRESS_DONE;
+    }
     request->route = mp_route_hash(request->text + head->method_name.at, head->method_name.len,
                                    request->text + head->path.at, head->path.len);
     conn->state = MP_CONN_RUNNING;
-    conn->requests++;
     mp_reactor_set_deadline(conn, now, 0);
     /* Release: who finds the gate closed leaves the rest alone; the FIFO's lock publishes the rest.
      */
@@ -255,7 +328,7 @@ static enum progress feed_chunked(struct mp_thread *thread, struct mp_conn *conn
         in += used;
         n -= used;
         if (outcome == MP_HTTP_DONE)
-            return make_ready(conn, in, n, now);
+            return make_ready(thread, conn, in, n, now);
     }
     return PROGRESS_MORE;
 }
@@ -272,7 +345,7 @@ static enum progress feed_counted(struct mp_thread *thread, struct mp_conn *conn
     if (r < 0)
         return body_failed(thread, conn, r, now);
     if (part == left)
-        return make_ready(conn, in + part, n - part, now);
+        return make_ready(thread, conn, in + part, n - part, now);
     return PROGRESS_MORE;
 }
 
@@ -307,7 +380,7 @@ static enum progress begin_body(struct mp_thread *thread, struct mp_conn *conn, 
     if (head->has_length && head->content_length <= n) {
         size_t size = (size_t)head->content_length;
         mp_body_in_place(&request->body, in, size);
-        return make_ready(conn, in + size, n - size, now);
+        return make_ready(thread, conn, in + size, n - size, now);
     }
     conn->state = MP_CONN_BODY;
     conn->phase_start = now;
@@ -359,7 +432,7 @@ static enum progress advance_head(struct mp_thread *thread, struct mp_conn *conn
     size_t n = request->size - size;
     if (request->head.chunked || request->head.content_length > 0)
         return begin_body(thread, conn, rest, n, now);
-    return make_ready(conn, rest, n, now);
+    return make_ready(thread, conn, rest, n, now);
 }
 
 /* Doubles the buffer of a head that does not fit. 0 or -errno. */
@@ -467,7 +540,7 @@ static enum progress read_body(struct mp_thread *thread, struct mp_conn *conn, i
         return feed_body(thread, conn, thread->scratch, (size_t)r, now);
     mp_body_received(&request->body, (size_t)r);
     if (request->body.length == request->head.content_length)
-        return make_ready(conn, NULL, 0, now);
+        return make_ready(thread, conn, NULL, 0, now);
     return PROGRESS_MORE;
 }
 
@@ -708,6 +781,7 @@ const struct mp_protocol mp_protocol_http1 = {
     .take = take,
     .on_event = on_event,
     .resume = resume,
+    .shed = shed,
     .on_timeout = on_timeout,
     .on_drain = on_drain,
     .push = push,

@@ -286,8 +286,10 @@ struct mp_reactor {
     uint32_t draining; /* what of server->draining has been acted on */
     _Atomic bool stop; /* the pool ends: lead no more */
     int64_t accept_pause_until;
-    bool accept_reported; /* the log knows of the pause */
-    uint64_t last_token;  /* control thread: as it was at the last tick */
+    bool accept_reported;     /* the log knows of the pause */
+    unsigned shed_unreported; /* requests shed since the log was told */
+    int64_t shed_report_at;   /* not before that */
+    uint64_t last_token;      /* control thread: as it was at the last tick */
     struct mp_pool pool;
 };
 

@@ -25,6 +25,7 @@
 #include "server/protocol.h"
 #include "server/reactor.h"
 #include "server/response_impl.h"
+#include "server/shed.h"
 #include "server/spent.h"
 #include "server/threads.h"
 #include "server/token.h"
@@ -353,7 +354,7 @@ static struct choice choose(struct mp_thread *thread, bool more, int64_t now)
         mp_list_insert(&pool->parked, &thread->link);
         leave_litter(pool, thread);
     }
-    mp_admission_publish(reactor);
+    mp_admission_publish(reactor, now);
     pthread_mutex_unlock(&pool->lock);
     return choice;
 }
@@ -363,6 +364,7 @@ enum mp_turn mp_pool_run_ready(struct mp_thread *thread, int64_t now)
     struct mp_reactor *reactor = thread->reactor;
     int64_t turn_end = now + LEADER_TURN;
     bool ran = false;
+    mp_shed_run(thread, now);
     for (;;) {
         bool more = now < turn_end;
         struct choice choice = choose(thread, more, now);
@@ -424,7 +426,7 @@ static enum mp_park_reason next_duty(struct mp_thread *thread)
         mp_list_insert(&pool->parked, &thread->link);
     if (reason == MP_PARK_NONE || reason == MP_PARK_STOP)
         leave_litter(pool, thread);
-    mp_admission_publish(reactor);
+    mp_admission_publish(reactor, now);
     bool dry = reason == MP_PARK_RUN && pool->fifo_size == 0;
     pthread_mutex_unlock(&pool->lock);
     /* The leader may have been waiting for that, to accept again. */

@@ -52,6 +52,11 @@ void mp_protocol_finish_once(struct mp_thread *thread, struct mp_request *reques
         mp_reactor_return_idly(conn);
 }
 
+void mp_protocol_shed_once(struct mp_thread *thread, struct mp_request *request, int64_t now)
+{
+    mp_protocol_finish_once(thread, request, true, now);
+}
+
 void mp_protocol_close(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
 {
     (void)now;

@@ -34,6 +34,9 @@ struct mp_protocol {
     void (*on_event)(struct mp_thread *thread, struct mp_conn *conn, uint32_t events, int64_t now);
     /* Leader: its thread has given it back. */
     void (*resume)(struct mp_thread *thread, struct mp_conn *conn, int64_t now);
+    /* Leader: its request, which was ready, has been taken out of the FIFO again, having waited for
+     * too long: tells the client. */
+    void (*shed)(struct mp_thread *thread, struct mp_request *request, int64_t now);
     /* Leader: its deadline has passed. True when it was closed. */
     bool (*on_timeout)(struct mp_thread *thread, struct mp_conn *conn, int64_t now);
     /* Leader: the worker drains from now on. */
@@ -71,6 +74,7 @@ const struct mp_protocol *mp_protocol_of(const struct mp_worker_options *options
  * if there still is one, and then the connection, as soon as the leader has it.
  */
 void mp_protocol_ready_once(struct mp_conn *conn, int64_t now);
+void mp_protocol_shed_once(struct mp_thread *thread, struct mp_request *request, int64_t now);
 void mp_protocol_finish_once(struct mp_thread *thread, struct mp_request *request, bool leading,
                              int64_t now);
 /* Leader: resume of these. */

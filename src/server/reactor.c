@@ -23,6 +23,7 @@
 #include "server/listener.h"
 #include "server/pool.h"
 #include "server/protocol.h"
+#include "server/shed.h"
 #include "server/token.h"
 
 /* A leader with nothing to do looks around that often all the same; see listener.c. */
@@ -251,7 +252,12 @@ static int sleep_time(struct mp_reactor *reactor, int64_t now)
     int timeout = mp_wheel_timeout_ms(&reactor->wheel, now);
     if (!mp_list_empty(&reactor->newcomers))
         return 1;
-    return timeout < 0 || timeout > IDLE_LOOK_MS ? IDLE_LOOK_MS : timeout;
+    if (timeout < 0 || timeout > IDLE_LOOK_MS)
+        timeout = IDLE_LOOK_MS;
+    int64_t shed = mp_shed_next(reactor);
+    if (shed < now + timeout * MP_NSEC_PER_MSEC)
+        timeout = shed > now ? (int)((shed - now) / MP_NSEC_PER_MSEC) + 1 : 0;
+    return timeout;
 }
 
 /* Waits for events, at most timeout_ms, and handles them. Returns the time. */

@@ -20,6 +20,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/socket.h"
+#include "server/canned.h"
 #include "server/response_impl.h"
 
 enum {
@@ -622,15 +623,16 @@ int mp_response_send(struct mp_thread *thread, struct mp_request *request)
 bool mp_response_time_out(struct mp_request *request)
 {
     struct mp_conn *conn = request->conn;
-    char text[512];
+    const struct mp_canned canned = {.status = 504,
+                                     .head_only = request->head.method == MP_HTTP_HEAD};
+    char text[MP_CANNED_SIZE];
     bool sent = false;
     /* Who holds the lock streams, and may wait for a slow client with it: nobody waits for that
      * here. */
     bool locked = pthread_mutex_trylock(&conn->output_lock) == 0;
     bool streaming = !locked || atomic_load_explicit(&conn->streaming, memory_order_acquire);
     if (!streaming && !atomic_load_explicit(&conn->gone, memory_order_relaxed)) {
-        size_t n =
-            mp_response_canned(text, sizeof(text), 504, request->head.method == MP_HTTP_HEAD);
+        size_t n = mp_canned_make(text, &canned);
         sent = mp_socket_send(conn->fd, text, n, false) == (ssize_t)n;
     }
     atomic_store_explicit(&conn->gone, true, memory_order_relaxed);
@@ -638,26 +640,4 @@ bool mp_response_time_out(struct mp_request *request)
         pthread_mutex_unlock(&conn->output_lock);
     mp_socket_shutdown_write(conn->fd);
     return sent;
-}
-
-size_t mp_response_canned(char *text, size_t size, int status, bool head_only)
-{
-    char date[MP_HTTP_DATE_SIZE];
-    struct mp_http_out out = {.buf = text, .cap = size};
-    const char *reason = mp_http_reason(status);
-    size_t n = strlen(reason);
-    mp_http_date_format(date, mp_clock_wall_seconds());
-    int r = mp_http_out_status(&out, status, NULL, 0);
-    r |= mp_http_out_date(&out, date);
-    r |= MP_HTTP_OUT_LINES(&out, "Server: millpond\r\nContent-Type: text/plain; charset=utf-8\r\n");
-    r |= mp_http_out_number(&out, "Content-Length", 14, n + 1);
-    r |= MP_HTTP_OUT_LINES(&out, "Connection: close\r\n");
-    r |= mp_http_out_end(&out);
-    mp_assert(r == 0 && out.len + n + 1 <= size);
-    if (!head_only) {
-        memcpy(text + out.len, reason, n);
-        text[out.len + n] = '\n';
-        out.len += n + 1;
-    }
-    return out.len;
 }

@@ -20,7 +20,4 @@ int mp_response_send(struct mp_thread *thread, struct mp_request *request);
  */
 bool mp_response_time_out(struct mp_request *request);
 
-/* A whole response made by the event core into text (at least 512 bytes). Returns its size. */
-size_t mp_response_canned(char *text, size_t size, int status, bool head_only);
-
 #endif

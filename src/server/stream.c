@@ -236,7 +236,7 @@ static const char *time_out(struct mp_server *server, struct mp_request *request
 
 #define COMMON                                                                                     \
     .route = MP_ROUTE_ONLY, .on_event = on_event, .resume = mp_protocol_close,                     \
-    .on_timeout = on_timeout, .on_drain = on_drain, .show = show,                                  \
+    .shed = mp_protocol_shed_once, .on_timeout = on_timeout, .on_drain = on_drain, .show = show,   \
     .finish = mp_protocol_finish_once, .time_out = time_out, .describe = describe
 
 const struct mp_protocol mp_protocol_stream = {

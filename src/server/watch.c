@@ -137,6 +137,7 @@ static bool help_waiting(struct mp_reactor *reactor, int64_t now)
         /* Without a handler anywhere the leader itself is about to start one. */
         if (pool->handlers > 0)
             dispatch(reactor, now);
+        mp_admission_publish(reactor, now);
     }
     pthread_mutex_unlock(&pool->lock);
     return waiting;

@@ -78,6 +78,8 @@ static int server_init(struct mp_server *server, const struct mp_worker_context 
     server->watcher.fd = -1;
     server->requests_max = choose_requests_max(context, mp_clock_now());
     atomic_store_explicit(&server->slot->threads, context->options->threads, memory_order_relaxed);
+    /* Before anybody can ask whether it lives. */
+    atomic_store_explicit(&server->slot->heartbeat, mp_clock_now(), memory_order_relaxed);
     int r = mp_reactor_init(&server->reactor, server, context->options->threads);
     server->reactor.look = shortest_timeout(context->options);
     if (r == 0)

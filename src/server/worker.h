@@ -47,6 +47,8 @@ struct mp_worker_options {
     int64_t readable_timeout;     /* admission readable: until the first bytes */
     unsigned connections;         /* open connections at most; >= 1 */
     int64_t request_timeout;      /* handler's deadline */
+    int64_t queue_timeout;        /* a ready request waits no longer for its handler */
+    const char *health_path;      /* HTTP: answered by the event core (health.h); NULL: none */
     int64_t header_timeout;       /* head complete, from its first byte or the accept */
     int64_t body_timeout;         /* grace before a body must keep to body_rate */
     uint64_t body_rate;    /* bytes per second that a body must keep to on average; 0: it must be

@@ -64,6 +64,8 @@ def test_help(option: str) -> None:
         "--limit-request-body",
         "--worker-connections",
         "--header-timeout",
+        "--queue-timeout",
+        "--health-path",
         "--version",
         "--help",
     ):
