@@ -129,11 +129,13 @@ TEST(drain_serves_what_is_half_received_and_what_is_in_the_backlog)
 {
     struct harness h;
     struct client half;
+    struct client idle;
     struct client clients[8];
     struct reply reply;
     harness_init(&h, true);
     harness_start(&h);
     harness_open(&h, &half);
+    harness_open(&h, &idle);
     client_puts(&half, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab");
     harness_sleep_ms(50);
     for (int i = 0; i < 8; i++) {
@@ -147,6 +149,8 @@ TEST(drain_serves_what_is_half_received_and_what_is_in_the_backlog)
         reply_done(&reply);
         client_done(&clients[i]);
     }
+    CHECK(client_at_end(&idle, 5000)); /* so it has begun */
+    client_done(&idle);
     client_puts(&half, "cde");
     CHECK(client_reply(&half, false, &reply));
     CHECK_STR(reply.body, "abcde");
