@@ -48,8 +48,7 @@ static int probe_unix(const struct mp_sockaddr *addr)
     }
 }
 
-/* Clears the way for bind: removes a socket's file that nobody listens on any more. */
-static int remove_stale(const struct mp_sockaddr *addr)
+int mp_socket_remove_stale(const struct mp_sockaddr *addr)
 {
     struct stat info;
     int err;
@@ -88,7 +87,7 @@ static int set_listen_options(int fd, int family, const struct mp_listen_options
 int mp_socket_listen(const struct mp_sockaddr *addr, const struct mp_listen_options *options)
 {
     int family = addr->any.sa_family;
-    int err = has_file(addr) ? remove_stale(addr) : 0;
+    int err = has_file(addr) ? mp_socket_remove_stale(addr) : 0;
     int fd;
 
     if (err)

@@ -56,6 +56,10 @@ struct mp_listen_options {
  */
 int mp_socket_listen(const struct mp_sockaddr *addr, const struct mp_listen_options *options);
 
+/* Clears the way for bind: removes the file of a UNIX socket of any type that nobody listens on any
+ * more. 0 or -errno as above. addr is of a UNIX socket with a file. */
+int mp_socket_remove_stale(const struct mp_sockaddr *addr);
+
 /* Checks that an inherited descriptor is a listening stream socket (-ENOTSOCK, -EPROTOTYPE: not a
  * stream, -EINVAL: does not listen) and makes it non-blocking and CLOEXEC. */
 int mp_socket_adopt(int fd);

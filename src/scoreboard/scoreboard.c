@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "os/fd.h"
@@ -95,6 +96,62 @@ int mp_scoreboard_new(unsigned workers, unsigned threads, struct mp_scoreboard *
     };
     *ret_board = board;
     return 0;
+}
+
+/* What others have written is not believed: the sizes must be those that this program was compiled
+ * with, and their sum the true size of the memory. */
+static int check_header(const struct mp_sb_header *header, size_t size, uint32_t *ret_version)
+{
+    size_t expected;
+
+    if (size < sizeof(*header) || header->magic != MP_SB_MAGIC)
+        return -EPROTO;
+    if (header->version != MP_SB_VERSION) {
+        if (ret_version)
+            *ret_version = header->version;
+        return -EPROTONOSUPPORT;
+    }
+    if (header->header_size != HEADER_SIZE || header->worker_size != sizeof(struct mp_sb_worker) ||
+        header->thread_size != sizeof(struct mp_sb_thread) || header->workers == 0 ||
+        header->threads == 0 || header->total_size != size ||
+        total_size(header->workers, header->threads, &expected) || expected != size)
+        return -EPROTO;
+    return 0;
+}
+
+int mp_scoreboard_open(int fd, struct mp_scoreboard **ret_board, uint32_t *ret_version)
+{
+    struct mp_scoreboard *board;
+    struct mp_sb_header header; /* a copy: whoever has made the memory may change it meanwhile */
+    const void *memory;
+    size_t size;
+    int err = mp_shm_map(fd, &memory, &size);
+
+    if (err)
+        return err;
+    memset(&header, 0, sizeof(header));
+    memcpy(&header, memory, size < sizeof(header) ? size : sizeof(header));
+    err = check_header(&header, size, ret_version);
+    if (err)
+        goto fail;
+    err = -ENOMEM;
+    board = malloc(sizeof(*board));
+    if (!board)
+        goto fail;
+    board->fd = err = mp_fd_dup(fd);
+    if (err < 0) {
+        free(board);
+        goto fail;
+    }
+    board->memory = (struct mp_sb_header *)memory;
+    board->size = size;
+    board->workers = header.workers;
+    board->threads = header.threads;
+    *ret_board = board;
+    return 0;
+fail:
+    mp_shm_unmap(memory, size);
+    return err;
 }
 
 void mp_scoreboard_free(struct mp_scoreboard *board)

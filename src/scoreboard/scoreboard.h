@@ -118,6 +118,13 @@ struct mp_scoreboard; /* process-local handle; the mapping is inherited by fork 
 int mp_scoreboard_new(unsigned workers, unsigned threads, struct mp_scoreboard **ret_board);
 void mp_scoreboard_free(struct mp_scoreboard *board); /* NULL is harmless */
 
+/*
+ * A scoreboard of other processes, for reading only: whoever writes into its slots dies by SIGSEGV.
+ * fd is duplicated. 0; -EPROTO: it is no scoreboard, or damaged; -EPROTONOSUPPORT: it is one of
+ * another version, *ret_version (which may be NULL); or -errno.
+ */
+int mp_scoreboard_open(int fd, struct mp_scoreboard **ret_board, uint32_t *ret_version);
+
 unsigned mp_scoreboard_workers(const struct mp_scoreboard *board);
 unsigned mp_scoreboard_threads(const struct mp_scoreboard *board);
 int mp_scoreboard_fd(const struct mp_scoreboard *board);
