@@ -6,6 +6,7 @@
  * reacting to single events: whatever happened meanwhile, balance() finds what is missing or too
  * much.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "master/private.h"
@@ -411,21 +412,20 @@ bool mp_crew_is_empty(const struct mp_master *master)
     return true;
 }
 
-void mp_crew_resize(struct mp_master *master, int by, int signo)
+int mp_crew_resize(struct mp_master *master, int by, const char *who)
 {
     unsigned target = master->target + (unsigned)by;
-    char name[32];
 
-    mp_signal_name(signo, name, sizeof(name));
     if (master->stage != MP_STAGE_RUNNING)
-        return;
+        return -ESHUTDOWN;
     if (target < 1 || target > master->options.workers_max) {
-        mp_log(&master->options.log, MP_LOG_WARNING, "%s: there are %u workers, of 1 to %u", name,
+        mp_log(&master->options.log, MP_LOG_WARNING, "%s: there are %u workers, of 1 to %u", who,
                master->target, master->options.workers_max);
-        return;
+        return -ERANGE;
     }
     master->target = target;
-    mp_log(&master->options.log, MP_LOG_INFO, "%s: %u workers from now on", name, target);
+    mp_log(&master->options.log, MP_LOG_INFO, "%s: %u workers from now on", who, target);
+    return 0;
 }
 
 void mp_crew_announce(struct mp_master *master)

@@ -79,18 +79,23 @@ static void report_recycled(struct mp_master *master, const struct mp_worker_han
            MP_WORKER_NUMBER(handle), (int)handle->pid, (unsigned long long)requests);
 }
 
-static void on_retire(struct mp_master *master, struct mp_worker_handle *handle, uint32_t reason)
+bool mp_crew_retire(struct mp_master *master, struct mp_worker_handle *handle,
+                    enum mp_retire_reason reason)
 {
     if (handle->state != MP_HANDLE_READY || handle->retiring)
-        return;
+        return false;
     handle->retiring = true;
-    if (reason == MP_RETIRE_MAX_REQUESTS) {
+    if (reason == MP_RETIRE_MAX_REQUESTS)
         report_recycled(master, handle);
-        return;
-    }
-    mp_log(&master->options.log, MP_LOG_WARNING, "worker %u (pid %d) is to be replaced%s",
-           MP_WORKER_NUMBER(handle), (int)handle->pid,
-           reason == MP_RETIRE_STUCK ? ": a handler is stuck in it" : "");
+    else if (reason == MP_RETIRE_ASKED)
+        mp_log(&master->options.log, MP_LOG_INFO,
+               "worker %u (pid %d) is to be replaced, as a client of the control socket wants",
+               MP_WORKER_NUMBER(handle), (int)handle->pid);
+    else
+        mp_log(&master->options.log, MP_LOG_WARNING, "worker %u (pid %d) is to be replaced%s",
+               MP_WORKER_NUMBER(handle), (int)handle->pid,
+               reason == MP_RETIRE_STUCK ? ": a handler is stuck in it" : "");
+    return true;
 }
 
 static void on_stop(struct mp_master *master, const struct mp_worker_handle *handle, int64_t now)
@@ -110,7 +115,7 @@ static void on_message(struct mp_master *master, struct mp_worker_handle *handle
         on_ready(master, handle, now);
         break;
     case MP_WORKER_RETIRE:
-        on_retire(master, handle, message->value);
+        (void)mp_crew_retire(master, handle, (enum mp_retire_reason)message->value);
         break;
     case MP_WORKER_LOAD_FAILED:
         handle->load_failed = true;

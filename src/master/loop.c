@@ -30,6 +30,7 @@ static int64_t wait_time(const struct mp_master *master)
 
     next = earliest(next, mp_zygote_handle_next_look(master));
     next = earliest(next, mp_stop_next_look(master));
+    next = earliest(next, mp_control_socket_next_look(&master->control));
     if (next == MP_HANDLE_NEVER)
         return -1;
     now = mp_clock_now();
@@ -54,6 +55,12 @@ static unsigned fill_polls(struct mp_master *master)
     return count;
 }
 
+/* Behind the others. */
+static unsigned add_control_polls(struct mp_master *master, unsigned count)
+{
+    return count + mp_control_socket_fill_polls(&master->control, master->polls + count);
+}
+
 /* A slot whose socket was closed meanwhile, by what was handed out before it, has nothing to read.
  */
 static void hand_out(struct mp_master *master, unsigned count, int64_t now)
@@ -76,6 +83,7 @@ static void tick(struct mp_master *master)
 {
     int64_t now = mp_clock_now();
 
+    mp_control_socket_tick(&master->control, now);
     mp_stop_tick(master, now);
     mp_zygote_handle_tick(master, now);
     mp_crew_tick(master, now);
@@ -86,12 +94,17 @@ void mp_loop_run(struct mp_master *master)
     tick(master);
     while (!mp_stop_is_over(master)) {
         unsigned count = fill_polls(master);
-        int ready = mp_poll(master->polls, count, wait_time(master));
+        unsigned all = add_control_polls(master, count);
+        int ready = mp_poll(master->polls, all, wait_time(master));
+        int64_t now;
 
         if (ready < 0 && ready != -EINTR) /* no memory: the next try may find some */
             (void)mp_poll(NULL, 0, POLL_FAILED_PAUSE);
-        else if (ready > 0)
-            hand_out(master, count, mp_clock_now());
+        if (ready > 0) {
+            now = mp_clock_now();
+            hand_out(master, count, now);
+            mp_control_socket_read(master, master->polls + count, all - count, now);
+        }
         tick(master);
     }
 }

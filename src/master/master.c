@@ -64,6 +64,7 @@ static void init(struct mp_master *master, const struct mp_master_options *optio
     master->link = -1;
     master->parent_fd = -1;
     master->signal_fd = -1;
+    mp_control_socket_init(&master->control);
     master->slots = options->workers_max * SLOTS_PER_WORKER;
     master->target = options->workers;
     init_sizing(master, options);
@@ -83,7 +84,8 @@ int mp_master_new(const struct mp_master_options *options, const struct mp_maste
         return -ENOMEM;
     init(master, options, ops);
     master->workers = calloc(master->slots, sizeof(*master->workers));
-    master->polls = calloc(master->slots + MP_POLL_WORKERS, sizeof(*master->polls));
+    master->polls =
+        calloc(master->slots + MP_POLL_WORKERS + MP_CONTROL_POLLS, sizeof(*master->polls));
     master->poll_slots = calloc(master->slots + MP_POLL_WORKERS, sizeof(*master->poll_slots));
     master->seen = calloc(master->slots, sizeof(*master->seen));
     if (!master->workers || !master->polls || !master->poll_slots || !master->seen)
@@ -136,7 +138,10 @@ int mp_master_run(struct mp_master *master)
         mp_link_close(master);
         return 1;
     }
+    master->started = mp_clock_now();
+    mp_control_socket_open(master);
     mp_loop_run(master);
+    mp_control_socket_done(&master->control);
     close_controls(master);
     mp_listeners_close(master);
     (void)mp_child_subreaper(master->was_subreaper, NULL);
@@ -151,6 +156,7 @@ void mp_master_free(struct mp_master *master)
         return;
     mp_signals_give_back(master); /* taken only if it was embedded, and did not run */
     mp_link_close(master);
+    mp_control_socket_done(&master->control);
     mp_listeners_done(master);
     mp_scoreboard_free(master->board);
     free(master->seen);

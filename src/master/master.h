@@ -37,6 +37,11 @@ struct mp_master_options {
     int64_t
         heartbeat_timeout; /* ns without a heartbeat until a ready worker is killed; 0: for ever */
     struct mp_log log;
+    /* A UNIX socket for those who look at the pool and steer it (control_socket.c), for the
+     * master's user alone. With a slash at its end: a folder, made if need be, in which it is
+     * PID.sock. NULL: none. */
+    const char *control_socket;
+    const char *title; /* what is served, for the same; may be NULL */
     struct mp_worker_options worker;
 };
 

@@ -7,6 +7,8 @@
  *   signals.c        taken at the start, acted on, given back
  *   stop.c           the stages of stopping
  *   link.c           the program that embeds the master
+ *   control_socket.c clients that look at the pool, and steer it
+ *   control_text.c   ... and what they are told about it
  *   listeners.c      the sockets
  *   crew.c           how many workers, and which: starts, drains, kills
  *   crew_sizing.c    ... as far as that follows the load: the policy, pure
@@ -23,6 +25,7 @@
 #include <sys/types.h>
 
 #include "master/backoff.h"
+#include "master/control_socket.h"
 #include "master/crew_sizing.h"
 #include "master/master.h"
 #include "master/message.h"
@@ -81,6 +84,9 @@ struct mp_master {
     int link;      /* owned; -1: none, or it has ended */
     int parent_fd; /* owned; pidfd of the program; -1: none, or it has ended */
 
+    struct mp_control_socket control;
+    int64_t started; /* monotonic ns: when it began to run */
+
     struct mp_listen_socket *listeners;
     struct mp_socket_file *files; /* parallel to listeners */
     size_t listener_count;
@@ -104,7 +110,7 @@ struct mp_master {
     int64_t stop_deadline;
     int exit_status;
 
-    struct pollfd *polls; /* [MP_POLL_WORKERS + slots] */
+    struct pollfd *polls; /* [MP_POLL_WORKERS + slots + MP_CONTROL_POLLS] */
     unsigned *poll_slots; /* parallel: whose entry it is */
     int signal_fd;        /* -1: the signals are not taken */
     sigset_t old_mask;
@@ -169,8 +175,9 @@ void mp_listeners_done(struct mp_master *master);
 void mp_crew_tick(struct mp_master *master, int64_t now);
 int64_t mp_crew_next_look(const struct mp_master *master);
 bool mp_crew_is_empty(const struct mp_master *master);
-/* One more or less wanted, within its bounds. */
-void mp_crew_resize(struct mp_master *master, int by, int signo);
+/* One more or less wanted, within its bounds; who wants it: for the log. 0, -ERANGE: as many as
+ * there may be are there already, -ESHUTDOWN: it stops. */
+int mp_crew_resize(struct mp_master *master, int by, const char *who);
 /* Tells a worker to drain until deadline; stopping: the pool as a whole does. */
 void mp_crew_drain(struct mp_master *master, struct mp_worker_handle *handle, bool stopping,
                    int64_t deadline);
@@ -190,6 +197,10 @@ void mp_crew_announce(struct mp_master *master);
 
 /* Reads what a worker has sent. */
 void mp_crew_read(struct mp_master *master, struct mp_worker_handle *handle, int64_t now);
+/* Wants a worker replaced, and drained when its successor is ready. False: it does not serve, or is
+ * to be replaced already. */
+bool mp_crew_retire(struct mp_master *master, struct mp_worker_handle *handle,
+                    enum mp_retire_reason reason);
 /* It lives on, but has closed its control socket. */
 void mp_crew_on_lost(struct mp_master *master, struct mp_worker_handle *handle, int64_t now);
 /* What the zygote says about spawns. */

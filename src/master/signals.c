@@ -132,6 +132,13 @@ static bool is_the_programs(const struct mp_master *master, int signo)
     }
 }
 
+static void resize(struct mp_master *master, int by, int signo)
+{
+    char name[32];
+
+    (void)mp_crew_resize(master, by, mp_signal_name(signo, name, sizeof(name)));
+}
+
 static void act(struct mp_master *master, int signo, int64_t now)
 {
     const struct mp_log *log = &master->options.log;
@@ -148,10 +155,10 @@ static void act(struct mp_master *master, int signo, int64_t now)
         mp_stop_on_signal(master, signo, now);
         break;
     case SIGTTIN:
-        mp_crew_resize(master, 1, signo);
+        resize(master, 1, signo);
         break;
     case SIGTTOU:
-        mp_crew_resize(master, -1, signo);
+        resize(master, -1, signo);
         break;
     case SIGHUP:
         mp_log(log, MP_LOG_WARNING,

@@ -37,6 +37,7 @@ static void close_masters_own(struct mp_master *master)
 {
     mp_fd_close(&master->signal_fd);
     mp_link_close(master);
+    mp_control_socket_done(&master->control);
     mp_fd_close(&master->zygote.control);
     for (unsigned i = 0; i < master->slots; i++)
         mp_fd_close(&master->workers[i].control);

@@ -110,6 +110,7 @@ enum mp_worker_verb {
 enum mp_retire_reason {
     MP_RETIRE_STUCK = 1,    /* a handler is past its deadline */
     MP_RETIRE_MAX_REQUESTS, /* as many handlers as it was to run have ended */
+    MP_RETIRE_ASKED,        /* somebody has asked the master for it */
 };
 
 struct mp_worker_message {

@@ -239,9 +239,13 @@ static void leave_after(struct life *life, int status, int ms)
 static void hear(struct life *life)
 {
     struct mp_worker_message message;
-    ssize_t n = mp_socket_recv_msg(life->control, &message, sizeof(message), NULL);
+    int fd = -1;
+    ssize_t n = mp_socket_recv_msg(life->control, &message, sizeof(message), &fd);
 
-    if (n == 0) {
+    if (n == sizeof(message) && message.verb == MP_WORKER_DUMP && fd >= 0) {
+        dprintf(fd, "dump of slot %u", life->context->slot);
+        close(fd);
+    } else if (n == 0) {
         _exit(MP_WORKER_EXIT_QUIT); /* the master is gone */
     } else if (n == sizeof(message) && message.verb == MP_WORKER_DRAIN) {
         atomic_store(&life->self->drain_at, pond_now());
@@ -448,6 +452,8 @@ static void set_options(struct mp_master_options *to, const struct pond_options 
     to->heartbeat_timeout = from->heart_ms * MP_NSEC_PER_MSEC;
     to->log = (struct mp_log){.fd = pond->log_fd, .level = MP_LOG_DEBUG};
     to->worker.threads = 8;
+    to->control_socket = from->control;
+    to->title = "fake:pond\nand more";
 }
 
 static int run_master(struct pond *pond, const struct pond_options *from, int link)

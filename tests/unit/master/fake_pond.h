@@ -99,9 +99,10 @@ struct pond_options {
     int load_ms;     /* 0: no limit */
     int heart_ms;    /* 0: no limit */
     const char *bind;
-    bool embed;    /* the master is a child with a link, as of a program that embeds it */
-    bool await_go; /* ... and waits for GO */
-    int spare_fds; /* 0: many; else the master may open that many beyond its listeners */
+    bool embed;          /* the master is a child with a link, as of a program that embeds it */
+    bool await_go;       /* ... and waits for GO */
+    const char *control; /* the control socket; NULL: none */
+    int spare_fds;       /* 0: many; else the master may open that many beyond its listeners */
 };
 
 struct pond *pond_new(void);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#include "master/control_text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/compiler.h"
+#include "master/private.h"
+
+struct lines {
+    char *text;
+    size_t size;
+    size_t length;
+};
+
+static void MP_PRINTF(2, 3) add(struct lines *lines, const char *format, ...)
+{
+    size_t room = lines->size - lines->length;
+    va_list arguments;
+    int n;
+
+    va_start(arguments, format);
+    n = vsnprintf(lines->text + lines->length, room, format, arguments);
+    va_end(arguments);
+    if (n < 0 || (size_t)n >= room)
+        lines->text[lines->length] = '\0';
+    else
+        lines->length += (size_t)n;
+}
+
+/* A value that somebody else has chosen: it stays on its line. */
+static void add_text(struct lines *lines, const char *name, const char *value)
+{
+    size_t start = lines->length;
+
+    add(lines, "%s %.512s\n", name, value);
+    for (size_t i = start; i + 1 < lines->length; i++) {
+        if ((unsigned char)lines->text[i] < ' ')
+            lines->text[i] = '?';
+    }
+}
+
+static const char *stage_name(enum mp_stage stage)
+{
+    switch (stage) {
+    case MP_STAGE_RUNNING:
+        return "running";
+    case MP_STAGE_DRAINING:
+        return "draining";
+    case MP_STAGE_QUITTING:
+    case MP_STAGE_KILLING:
+        return "quitting";
+    }
+    return "running";
+}
+
+static const char *protocol_name(enum mp_protocol_kind kind)
+{
+    switch (kind) {
+    case MP_PROTOCOL_HTTP1:
+        return "http1";
+    case MP_PROTOCOL_STREAM:
+        return "stream";
+    case MP_PROTOCOL_DATAGRAM:
+        return "datagram";
+    }
+    return "http1";
+}
+
+static void add_options(struct lines *lines, const struct mp_master_options *options)
+{
+    unsigned threads = options->worker.threads;
+    unsigned least = options->worker.threads_min;
+
+    add(lines, "workers_min %u\n", options->workers);
+    add(lines, "workers_limit %u\n",
+        options->workers_limit > options->workers ? options->workers_limit : options->workers);
+    add(lines, "workers_max %u\n", options->workers_max);
+    add(lines, "threads %u\n", threads);
+    add(lines, "threads_min %u\n", least ? least : threads);
+    add(lines, "connections_max %u\n", options->worker.connections);
+    add(lines, "preload %d\n", options->preload);
+    add(lines, "timeout_ns %lld\n", (long long)options->worker.request_timeout);
+    add(lines, "graceful_timeout_ns %lld\n", (long long)options->graceful_timeout);
+    add(lines, "protocol %s\n", protocol_name(options->worker.protocol));
+}
+
+void mp_control_text_describe(const struct mp_master *master, char *text, size_t size)
+{
+    struct lines lines = {.text = text, .size = size};
+    char address[MP_SOCKADDR_TEXT];
+
+    text[0] = '\0';
+    add(&lines, "version %s\n", MP_CONTROL_SERVER);
+    add(&lines, "pid %d\n", (int)master->pid);
+    add(&lines, "started_ns %lld\n", (long long)master->started);
+    add(&lines, "stage %s\n", stage_name(master->stage));
+    add(&lines, "generation %u\n", master->generation);
+    add(&lines, "workers %u\n", master->target);
+    add_options(&lines, &master->options);
+    if (master->options.title)
+        add_text(&lines, "application", master->options.title);
+    for (size_t i = 0; i < master->listener_count; i++) {
+        mp_sockaddr_format(&master->listeners[i].addr, address, sizeof(address));
+        add_text(&lines, "listen", address);
+    }
+}
