@@ -6,6 +6,7 @@ program. A server of socketserver: `class Server(millpond.PooledProcessMixIn, HT
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ __all__ = [
     "PooledUnixStreamServer",
     "__version__",
     "run",
+    "status",
 ]
 
 # Imported when they are asked for: who serves a WSGI application has no use for them.
@@ -60,6 +62,28 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def status(
+    pid: int | None = None, control_socket: str | os.PathLike[str] | None = None
+) -> PoolStatus:
+    """What a running pool does: its workers, and what each of their threads is doing.
+
+    Without arguments: in a handler, its own pool; elsewhere the only server of this user that is
+    running. Otherwise the server whose master has this pid, or that was started with this control
+    socket. `millpond status` shows the same.
+
+    Raises RuntimeError when there is none, several, or it does not answer.
+    """
+    import time
+
+    from millpond import _control, _core, _pool
+
+    workers = _core.worker_pool() if pid is None and control_socket is None else None
+    if workers is not None:
+        return _pool.make_status(workers, True, os.getppid(), time.monotonic())
+    server, board = _control.find(pid, control_socket).hello()
+    return _pool.make_status(board.status(), True, server.pid, time.monotonic())
 
 
 def run(application: Any, /, **options: Any) -> int:

@@ -24,6 +24,7 @@ class Facts:
     preloaded: bool
     timeout: float
     addresses: list[str]
+    visible: bool = True  # millpond status and the like will find it
 
 
 def counted(number: int, what: str) -> str:
@@ -46,12 +47,13 @@ def lines(facts: Facts) -> list[tuple[str, str]]:
     loaded = f"  (loaded in {duration(facts.load_time)}, shared by all workers)"
     timeout = f"{facts.timeout:g} s" if facts.timeout else "none"
     pool = f"{counted(facts.workers, 'worker')} × {counted(facts.threads, 'thread')}"
+    commands = "millpond top · millpond status · " if facts.visible else ""
     return [
         ("", f"millpond {_core.__version__} · {python} · pid {os.getpid()}"),
         ("app", facts.application + (loaded if facts.preloaded else "")),
         *(("listening", _url(address)) for address in facts.addresses),
         ("pool", f"{pool}, request timeout {timeout}"),
-        ("control", "Ctrl-C stops, twice to hurry"),
+        ("control", f"{commands}Ctrl-C stops, twice to hurry"),
     ]
 
 

@@ -99,9 +99,11 @@ def help_text() -> str:
     """What --help prints."""
     lines = [
         f"Usage: {USAGE}",
+        "       millpond status | top | dump [--help]",
         "",
         "Serves a WSGI application: a callable in a module, or what a factory makes, as in",
         "shop.wsgi:application or shop:create_app(). Without an attribute: application.",
+        "status, top and dump look at servers that are running.",
     ]
     for title, options in GROUPS:
         lines += ["", f"{title}:"]
@@ -120,6 +122,10 @@ def _complain(text: str) -> None:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] in ("status", "top", "dump"):
+        from millpond._commands import run
+
+        return run(arguments[0], arguments[1:])
     words = _Words(arguments)
     words.parse()
     if words.wanted == "help":

@@ -197,6 +197,8 @@ KINDS: dict[str, Kind] = {
     "log_level": Choice(*LEVELS),
     "access_logfile": Text("a file, or - for stdout"),
     "error_logfile": Text("a file, or - for stderr"),
+    "control_socket": Text("the path of a socket"),
+    "no_control_socket": Flag(),
 }
 
 
@@ -236,6 +238,8 @@ class Config:
     log_level: str = "info"
     access_logfile: str | None = None
     error_logfile: str = "-"
+    control_socket: str | None = None
+    no_control_socket: bool = False
 
     @classmethod
     def make(cls, options: Mapping[str, Any]) -> Config:

@@ -18,6 +18,26 @@ def fork() -> int: ...
 # In a worker of a pool: asks the master to stop all of it. RuntimeError elsewhere.
 def stop_pool() -> None: ...
 
+# In a worker of a pool: what Master.status() returns; None elsewhere.
+def worker_pool() -> list[dict[str, Any]] | None: ...
+
+# The highest nanoseconds that belong to each bucket of Scoreboard.histograms().
+def histogram_limits() -> list[int]: ...
+
+@final
+class Scoreboard:
+    """The scoreboard of another process, to read, from the descriptor that its control socket gives
+    (which is duplicated). ValueError: it is none, or one of another version."""
+
+    def __new__(cls, fd: int, /) -> Scoreboard: ...
+
+    # As Master.status().
+    def status(self) -> list[dict[str, Any]]: ...
+
+    # For each worker that lives a dict: number, pid, queue_wait and handler_time: how many there
+    # were, since the worker's start, in each bucket of histogram_limits().
+    def histograms(self) -> list[dict[str, Any]]: ...
+
 class PoolAdapter(Protocol):
     """What the gateway of the stream and datagram protocols serves: `load` returns it."""
 
@@ -54,6 +74,8 @@ class Master:
         load_timeout: float = ...,
         log_fd: int = ...,
         log_level: int = ...,
+        control_socket: str = ...,  # a path; a folder with a slash at its end
+        title: str = ...,
         threads: int = ...,
         worker_connections: int = ...,
         timeout: float = ...,
@@ -87,7 +109,8 @@ class Master:
 
     # What the scoreboard shows, from any process that has inherited it: a list of workers that
     # live, each a dict: number, pid, generation, state, started, heartbeat (monotonic seconds),
-    # connections, waiting, handlers, requests, accepted, stuck, queue_wait, handler_time (dicts of
+    # connections, waiting, waiting_since (of the first that waits; 0.0: none does), shed,
+    # health_checks, handlers, requests, accepted, stuck, queue_wait, handler_time (dicts of
     # p50, p90, p99, max in seconds, count), threads: a list of dicts: number, state ("ready",
     # "leading", "working", "stuck"), since (monotonic seconds), requests, method, path, peer.
     def status(self) -> list[dict[str, Any]]: ...

@@ -91,6 +91,9 @@ class PooledProcessMixIn(_Base):
     """Up to so many more, at random."""
     pool_log_level: str = "warning"
     """The least that the pool writes to stderr."""
+    pool_control_socket: bool | str | os.PathLike[str] = True
+    """The socket through which `millpond status`, `top` and `dump` find the pool: True: in the usual
+    place, False: none, or a path."""
 
     daemon_threads: bool = _behind(False)
     """Whether stopping cuts running handlers."""

@@ -182,6 +182,21 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
         ),
     ),
     (
+        "Looking at it: millpond status, millpond top, millpond dump",
+        (
+            Option(
+                "control_socket",
+                ("--control-socket",),
+                "PATH",
+                "the UNIX socket through which they find this server",
+                "in a folder of the user's",
+            ),
+            Option(
+                "no_control_socket", ("--no-control-socket",), "", "make none: they do not find it"
+            ),
+        ),
+    ),
+    (
         "About",
         (
             Option("", ("--version",), "", "show the version"),

@@ -302,7 +302,7 @@ def start(server: Any, state: State) -> Process:
     sock = _check_socket(server)
     adapter = _adapter.Adapter(server)
     protocol = "datagram" if sock.type == socket.SOCK_DGRAM else "stream"
-    master = _core.Master(protocol=protocol, **settings.options())
+    master = _core.Master(protocol=protocol, title=type(server).__qualname__, **settings.options())
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = 0
     try:

@@ -1,9 +1,9 @@
-"""`server.pool`: what a program can see of the pool that serves it."""
+"""What a program can see of a pool: `server.pool`, and `millpond.status()`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -39,15 +39,17 @@ class ThreadStatus:
     """Within its worker, from 0."""
     state: str
     """"ready": waits for work; "leading": watches the sockets; "working": is in a handler;
-    "stuck": is in a handler that has exceeded handler_timeout."""
+    "stuck": is in a handler that has exceeded its time (--timeout, handler_timeout)."""
     seconds: float
     """How long it has been in that state."""
     requests: int
     """Handlers that it has run, with the present one."""
     method: str
-    """"TCP", "UDP" or "UNIX" while it is in a handler, else empty."""
+    """"GET", "POST" ..., of the mix-in's servers "TCP", "UDP" or "UNIX"; empty unless it is in a
+    handler."""
     path: str
-    """Always empty here: that is for HTTP, which only the handler knows of."""
+    """With its query, and no more than 112 bytes of it. Of the mix-in's servers always empty: only
+    their handlers know of paths."""
     peer: str
     """The client, as "127.0.0.1:4711", while it is in a handler."""
 
@@ -77,6 +79,12 @@ class WorkerStatus:
     """Open connections: in a handler, or waiting for one."""
     waiting: int
     """Of those, how many wait for a thread."""
+    oldest_wait: float
+    """Seconds that the first of them has waited; 0.0 when none waits."""
+    shed: int
+    """Requests that were answered 503 because they had waited for too long (--queue-timeout)."""
+    health_checks: int
+    """Answered by the event core (--health-path)."""
     handlers: int
     """Handlers that run now."""
     requests: int
@@ -190,15 +198,20 @@ class Pool:
 
         For any thread of the program, and for handlers.
         """
-        now = time.monotonic()
-        workers = tuple(_worker(found, now) for found in self._source.workers())
-        return PoolStatus(self.running, self.pid, workers)
+        return make_status(self._source.workers(), self.running, self.pid, time.monotonic())
 
     def __repr__(self) -> str:
         state = "running" if self.running else "not running"
         return (
             f"<millpond pool, {state}, pid {self.pid}>" if self.pid else f"<millpond pool, {state}>"
         )
+
+
+def make_status(
+    workers: Iterable[Mapping[str, Any]], running: bool, pid: int | None, now: float
+) -> PoolStatus:
+    """What the core tells of workers, at a moment of the monotonic clock."""
+    return PoolStatus(running, pid, tuple(_worker(found, now) for found in workers))
 
 
 def _times(found: Mapping[str, Any]) -> Times:
@@ -227,6 +240,9 @@ def _worker(found: Mapping[str, Any], now: float) -> WorkerStatus:
         heartbeat=max(0.0, now - found["heartbeat"]),
         connections=found["connections"],
         waiting=found["waiting"],
+        oldest_wait=max(0.0, now - found["waiting_since"]) if found["waiting_since"] else 0.0,
+        shed=found["shed"],
+        health_checks=found["health_checks"],
         handlers=found["handlers"],
         requests=found["requests"],
         accepted=found["accepted"],

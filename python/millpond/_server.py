@@ -7,11 +7,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from millpond import _core
 from millpond._banner import Facts, show
 from millpond._config import LEVELS, Config, ConfigError
+from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
 from millpond._limits import allow_descriptors
 from millpond._loader import Target, describe, parse_target
@@ -62,11 +64,28 @@ class _Run:
         else:
             self.target = application
             self.name = describe(application)
+        self.control = self._choose_control()
         _set_paths(config)
         self.log_fd = _open_log("--error-logfile", config.error_logfile, 2)
         self.access_fd = -1
         if config.access_logfile is not None:
             self.access_fd = _open_log("--access-logfile", config.access_logfile, 1)
+
+    def _choose_control(self) -> Path | None:
+        """Before the folder changes."""
+        if self.config.no_control_socket:
+            return None
+        if self.config.control_socket is not None:
+            return Path(self.config.control_socket).absolute()
+        return default_folder() / f"{os.getpid()}.sock"
+
+    def _control_options(self) -> dict[str, Any]:
+        if self.control is None:
+            return {}
+        if self.config.control_socket is not None:
+            return {"control_socket": str(self.control)}
+        remove_stale(self.control.parent)
+        return {"control_socket": f"{self.control.parent}/"}
 
     def _tmp_dir(self) -> str:
         if self.config.worker_tmp_dir is not None:
@@ -99,6 +118,8 @@ class _Run:
             worker_tmp_dir=self._tmp_dir(),
             access_log_fd=self.access_fd,
             multiprocess=config.workers > 1,
+            title=self.name,
+            **self._control_options(),
         )
 
     def _ready(self, workers: int, threads: int, load_time: float, addresses: list[str]) -> None:
@@ -110,6 +131,7 @@ class _Run:
             preloaded=self.config.preload and isinstance(self.target, Target),
             timeout=self.config.timeout,
             addresses=addresses,
+            visible=self.control is not None and self.control.is_socket(),
         )
         show(facts, self.log_fd)
 

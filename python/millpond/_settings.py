@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from millpond import _core
 from millpond._config import LEVELS, Choice, ConfigError, Number, Seconds
+from millpond._control import default_folder
 
 Range = tuple[int, int]
 Check = Callable[[Any], Any]
@@ -34,6 +36,7 @@ class Settings:
     graceful_timeout: float
     readable_timeout: float
     log_level: int
+    control_socket: str  # as the core's Master takes it; "": none
 
     def options(self) -> dict[str, Any]:
         """As keywords of the core's Master."""
@@ -53,6 +56,7 @@ class Settings:
             "readable_timeout": self.readable_timeout,
             "log_level": self.log_level,
             "multiprocess": most > 1,
+            **({"control_socket": self.control_socket} if self.control_socket else {}),
         }
 
     @property
@@ -101,6 +105,14 @@ def _level(value: Any) -> int:
     return LEVELS.index(Choice(*LEVELS).check(value))
 
 
+def _control_socket(value: Any) -> str:
+    if isinstance(value, bool):
+        return f"{default_folder()}/" if value else ""
+    if isinstance(value, (str, os.PathLike)) and (path := os.fspath(value)) and "\0" not in path:
+        return os.path.abspath(path)
+    raise ConfigError(f"must be True, False or the path of a socket, not {value!r}")
+
+
 def _checked(server: object, name: str, check: Check) -> Any:
     value = getattr(server, name)
     try:
@@ -132,4 +144,5 @@ def read_settings(server: object) -> Settings:
         graceful_timeout=_checked(server, "graceful_timeout", SECONDS.check),
         readable_timeout=_checked(server, "readable_timeout", _seconds_or_none),
         log_level=_checked(server, "pool_log_level", _level),
+        control_socket=_checked(server, "pool_control_socket", _control_socket),
     )

@@ -7,6 +7,7 @@
 #include "os/child.h"
 #include "os/log.h"
 #include "os/process.h"
+#include "python/status.h"
 #include "server/worker.h"
 
 static PyObject *log_line(PyObject *module MP_UNUSED, PyObject *args)
@@ -51,14 +52,34 @@ static PyObject *fork_process(PyObject *module MP_UNUSED, PyObject *args MP_UNUS
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-static PyObject *stop_pool(PyObject *module, PyObject *args MP_UNUSED)
+/* The worker that this process is, or NULL: it may have been forked from one. */
+static const struct mp_worker_context *find_worker(PyObject *module)
 {
     const struct mp_py_state *state = PyModule_GetState(module);
-    if (!state->worker || state->worker_pid != getpid()) { /* it may have been forked from one */
+    return state->worker_pid == getpid() ? state->worker : NULL;
+}
+
+static PyObject *worker_pool(PyObject *module, PyObject *args MP_UNUSED)
+{
+    const struct mp_worker_context *worker = find_worker(module);
+    if (!worker)
+        Py_RETURN_NONE;
+    return mp_py_status(worker->board);
+}
+
+static PyObject *histogram_limits(PyObject *module MP_UNUSED, PyObject *args MP_UNUSED)
+{
+    return mp_py_histogram_limits();
+}
+
+static PyObject *stop_pool(PyObject *module, PyObject *args MP_UNUSED)
+{
+    const struct mp_worker_context *worker = find_worker(module);
+    if (!worker) {
         PyErr_SetString(PyExc_RuntimeError, "this process is no worker of a pool");
         return NULL;
     }
-    int rc = mp_worker_ask_stop(state->worker);
+    int rc = mp_worker_ask_stop(worker);
     if (rc == 0)
         Py_RETURN_NONE;
     errno = -rc;
@@ -75,5 +96,11 @@ PyMethodDef mp_py_functions[] = {
      PyDoc_STR("fork($module)\n--\n\nAs os.fork(), but in a program with threads too.")},
     {"stop_pool", stop_pool, METH_NOARGS,
      PyDoc_STR("stop_pool($module)\n--\n\nIn a worker: asks the master to stop all of them.")},
+    {"worker_pool", worker_pool, METH_NOARGS,
+     PyDoc_STR("worker_pool($module)\n--\n\n"
+               "In a worker: what Master.status() returns; None elsewhere.")},
+    {"histogram_limits", histogram_limits, METH_NOARGS,
+     PyDoc_STR("histogram_limits($module)\n--\n\n"
+               "The highest nanoseconds of each bucket of Scoreboard.histograms().")},
     {NULL, NULL, 0, NULL},
 };

@@ -40,6 +40,8 @@ static const struct option options_table[] = {
     {"load_timeout", OPTION_TIME, MASTER(load_timeout)},
     {"log_fd", OPTION_FD, MASTER(log.fd)},
     {"log_level", OPTION_LEVEL, MASTER(log.level)},
+    {"control_socket", OPTION_TEXT, MASTER(control_socket)},
+    {"title", OPTION_TEXT, MASTER(title)},
     {"protocol", OPTION_PROTOCOL, WORKER(protocol)},
     {"admission", OPTION_ADMISSION, WORKER(admission)},
     {"readable_timeout", OPTION_TIME, WORKER(readable_timeout)},

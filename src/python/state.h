@@ -82,6 +82,7 @@ struct mp_py_state {
     pid_t worker_pid;
 
     PyTypeObject *master_type;
+    PyTypeObject *scoreboard_type;
     PyTypeObject *input_type;
     PyTypeObject *errors_type;
     PyTypeObject *start_response_type;

@@ -101,10 +101,12 @@ static PyObject *worker_status(struct mp_scoreboard *board, unsigned number, con
     const struct mp_sb_worker *slot = mp_scoreboard_worker(board, number);
 #define LOAD(member) atomic_load_explicit(&slot->member, memory_order_relaxed)
     return Py_BuildValue(
-        "{s:I,s:i,s:I,s:s,s:d,s:d,s:I,s:I,s:I,s:K,s:K,s:I,s:N,s:N,s:N}", "number", number + 1,
-        "pid", (int)LOAD(pid), "generation", LOAD(generation), "state", state, "started",
-        seconds(LOAD(started)), "heartbeat", seconds(LOAD(heartbeat)), "connections",
-        LOAD(connections), "waiting", LOAD(fifo_depth), "handlers", LOAD(handlers), "requests",
+        "{s:I,s:i,s:I,s:s,s:d,s:d,s:I,s:I,s:d,s:K,s:K,s:I,s:K,s:K,s:I,s:N,s:N,s:N}", "number",
+        number + 1, "pid", (int)LOAD(pid), "generation", LOAD(generation), "state", state,
+        "started", seconds(LOAD(started)), "heartbeat", seconds(LOAD(heartbeat)), "connections",
+        LOAD(connections), "waiting", LOAD(fifo_depth), "waiting_since",
+        seconds(LOAD(waiting_since)), "shed", (unsigned long long)LOAD(shed), "health_checks",
+        (unsigned long long)LOAD(health), "handlers", LOAD(handlers), "requests",
         (unsigned long long)LOAD(requests), "accepted", (unsigned long long)LOAD(accepted), "stuck",
         LOAD(stuck), "queue_wait", times(&slot->queue_wait), "handler_time",
         times(&slot->handler_time), "threads", threads_status(board, number));
@@ -121,5 +123,52 @@ PyObject *mp_py_status(struct mp_scoreboard *board)
         if (state && append(list, worker_status(board, i, state)) < 0)
             Py_CLEAR(list);
     }
+    return list;
+}
+
+static PyObject *buckets(const struct mp_hist *hist)
+{
+    PyObject *list = PyList_New(MP_HIST_BUCKETS);
+    for (unsigned i = 0; list && i < MP_HIST_BUCKETS; i++) {
+        PyObject *count = PyLong_FromUnsignedLongLong(
+            atomic_load_explicit(&hist->buckets[i], memory_order_relaxed));
+        if (count)
+            PyList_SET_ITEM(list, (Py_ssize_t)i, count);
+        else
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *worker_histograms(struct mp_scoreboard *board, unsigned number)
+{
+    const struct mp_sb_worker *slot = mp_scoreboard_worker(board, number);
+    return Py_BuildValue("{s:I,s:i,s:N,s:N}", "number", number + 1, "pid",
+                         (int)atomic_load_explicit(&slot->pid, memory_order_relaxed), "queue_wait",
+                         buckets(&slot->queue_wait), "handler_time", buckets(&slot->handler_time));
+}
+
+PyObject *mp_py_histograms(struct mp_scoreboard *board)
+{
+    PyObject *list = PyList_New(0);
+    unsigned count = mp_scoreboard_workers(board);
+    for (unsigned i = 0; list && i < count; i++) {
+        struct mp_sb_worker *slot = mp_scoreboard_worker(board, i);
+        if (worker_state(atomic_load_explicit(&slot->state, memory_order_relaxed)) &&
+            append(list, worker_histograms(board, i)) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+PyObject *mp_py_histogram_limits(void)
+{
+    PyObject *list = PyList_New(0);
+    for (unsigned i = 0; list && i + 1 < MP_HIST_BUCKETS; i++) {
+        if (append(list, PyLong_FromUnsignedLongLong(mp_hist_lowest(i + 1) - 1)) < 0)
+            Py_CLEAR(list);
+    }
+    if (list && append(list, PyLong_FromUnsignedLongLong(INT64_MAX)) < 0) /* has no bound */
+        Py_CLEAR(list);
     return list;
 }

@@ -11,4 +11,9 @@
  * has inherited the board, any thread. */
 PyObject *mp_py_status(struct mp_scoreboard *board);
 
+/* Scoreboard.histograms(), likewise. */
+PyObject *mp_py_histograms(struct mp_scoreboard *board);
+/* _core.histogram_limits(): the highest value of each bucket. */
+PyObject *mp_py_histogram_limits(void);
+
 #endif

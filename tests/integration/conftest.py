@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from support.patience import stretched  # noqa: E402
-from support.server import LIVE, Server  # noqa: E402
+from support.server import LIVE, RUNTIME, Server  # noqa: E402
 
 TEST_SECONDS = 60.0
+os.environ["XDG_RUNTIME_DIR"] = RUNTIME.name  # of servers in this process
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -55,6 +55,8 @@ WRONG = [
     ("max_requests", -1, r"Server\.max_requests must be a whole number"),
     ("max_requests_jitter", 1.5, r"Server\.max_requests_jitter must be a whole number"),
     ("pool_log_level", "loud", r"Server\.pool_log_level must be one of debug, info"),
+    ("pool_control_socket", "", r"Server\.pool_control_socket must be True, False or the path"),
+    ("pool_control_socket", 7, r"Server\.pool_control_socket must be True, False or the path"),
 ]
 
 
@@ -81,7 +83,7 @@ RIGHT: list[dict[str, Any]] = [
     {"process_count": [1, 2]},
     {"readable_timeout": None, "handler_timeout": None, "max_requests": None},
     {"readable_timeout": 0, "handler_timeout": 0, "graceful_timeout": 0},
-    {"admission": "READABLE", "pool_log_level": "Error"},
+    {"admission": "READABLE", "pool_log_level": "Error", "pool_control_socket": False},
     {"max_requests": 1000, "max_requests_jitter": 10, "handler_timeout": 5.5},
 ]
 

@@ -35,6 +35,8 @@ EXAMPLES = TESTS.parent / "examples"
 MARKER = "MILLPOND_TEST_SERVER_ID"
 
 LIVE: list[Server] = []
+# Where control sockets are, of whatever is started without a folder of its own.
+RUNTIME = tempfile.TemporaryDirectory(prefix="mp-run-")
 
 
 def command(*arguments: str) -> list[str]:
@@ -48,6 +50,7 @@ def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     paths = [str(APPS), found.get("PYTHONPATH", "")]
     found["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     found["PYTHONDONTWRITEBYTECODE"] = "1"
+    found["XDG_RUNTIME_DIR"] = RUNTIME.name
     found.update(extra or {})
     return found
 
@@ -131,7 +134,8 @@ class Server:
     ) -> subprocess.Popen[bytes]:
         scratch = self.folder / "tmp"
         scratch.mkdir()
-        variables = environment(env)
+        self.runtime.mkdir(mode=0o700)
+        variables = environment({"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})})
         variables.update({MARKER: self.marker, "TMPDIR": str(scratch)})
         for key, value in variables.items():
             variables[key] = value.replace("{port}", str(self.port)).replace(
@@ -187,6 +191,28 @@ class Server:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    @property
+    def runtime(self) -> Path:
+        """Its XDG_RUNTIME_DIR."""
+        return self.folder / "run"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where its control socket is, unless it was told otherwise."""
+        return self.runtime / "millpond" / f"{self.pid}.sock"
+
+    def watch(self, *arguments: str, seconds: float = 30) -> subprocess.CompletedProcess[str]:
+        """Runs `millpond status`, `dump` and the like beside it, as its user would."""
+        return subprocess.run(
+            command(*arguments),
+            env=environment({"XDG_RUNTIME_DIR": str(self.runtime)}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=stretched(seconds),
+            text=True,
+            check=False,
+        )
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -360,6 +386,8 @@ class Server:
             assert not os.path.exists(self.address), f"{self.address} was left"
         left = sorted(path.name for path in (self.folder / "tmp").iterdir())
         assert not left, f"temporary files were left: {left}"
+        killed = (self.process.returncode or 0) < 0
+        assert killed or not self.control_socket.exists(), f"{self.control_socket} was left"
         fresh = set(os.listdir("/dev/shm")) - self._shared_memory_before
         ours = [name for name in fresh if self._pids & {int(n) for n in re.findall(r"\d+", name)}]
         assert not ours, f"shared memory was left: {ours}"

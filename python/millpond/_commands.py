@@ -1,0 +1,164 @@
+"""`millpond status`, `millpond top` and `millpond dump`: what looks at running servers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from millpond._config import ConfigError, Kind, Number, Seconds, Text, suggestion
+from millpond._control import Client, ControlError, find
+from millpond._dump import Dump
+from millpond._snapshot import Observer
+from millpond._status_view import status_json, status_text
+from millpond._terminal import style_of
+
+
+@dataclass(frozen=True)
+class Switch:
+    """An option of such a command."""
+
+    flag: str
+    value: str  # what it is called in --help; "" without one
+    text: str
+    kind: Kind | None = None
+
+
+PID = Switch("--pid", "PID", "the server whose master has this pid", Number(1, 1 << 30))
+CONTROL_SOCKET = Switch(
+    "--control-socket", "PATH", "the server that was started with this one", Text("a path")
+)
+JSON = Switch("--json", "", "for programs; docs/user/watching.md has every name")
+WORKER = Switch("--worker", "N", "of this worker alone", Number(1, 1 << 20))
+INTERVAL = Switch("--interval", "SECONDS", "between two looks [1]", Seconds(3600))
+HELP = Switch("--help", "", "show this")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One of them."""
+
+    run: Callable[[Client, dict[str, Any]], int]
+    about: str
+    switches: tuple[Switch, ...]
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def _status(client: Client, values: dict[str, Any]) -> int:
+    snapshot = Observer(client).look()
+    if values.get("--json"):
+        sys.stdout.write(json.dumps(status_json(snapshot), indent=2) + "\n")
+    else:
+        sys.stdout.write(status_text(snapshot, style_of(sys.stdout)))
+    return 0
+
+
+def _top(client: Client, values: dict[str, Any]) -> int:
+    from millpond._top import can_show, top
+
+    if not can_show(sys.stdout, sys.stdin):
+        sys.stderr.write(
+            "millpond top: no terminal that it could draw on; this is millpond status\n"
+        )
+        return _status(client, {})
+    return top(client, max(0.1, values.get("--interval", 1.0)))
+
+
+def _dump(client: Client, values: dict[str, Any]) -> int:
+    one = values.get("--worker")
+    workers = Observer(client).look().pool.workers
+    numbers = [one] if one else [worker.number for worker in workers if worker.pid]
+    status = 0
+    for i, number in enumerate(numbers):
+        try:
+            text = Dump(client, number).wait()
+        except ControlError as error:
+            sys.stdout.flush()
+            sys.stderr.write(f"millpond: worker {number}: {error}\n")
+            status = 1
+            continue
+        sys.stdout.write(("\n" if i else "") + text)
+    return status
+
+
+COMMANDS = {
+    "status": Command(
+        _status,
+        "Shows what a running server does: its processes, its threads, its requests.",
+        (JSON, PID, CONTROL_SOCKET, HELP),
+    ),
+    "top": Command(
+        _top,
+        "Shows it live; h is help, q quits.",
+        (INTERVAL, PID, CONTROL_SOCKET, HELP),
+    ),
+    "dump": Command(
+        _dump,
+        "Shows where every thread of a running server stands: its Python tracebacks.",
+        (WORKER, PID, CONTROL_SOCKET, HELP),
+    ),
+}
+
+
+def help_text(name: str) -> str:
+    """What `millpond NAME --help` prints."""
+    command = COMMANDS[name]
+    lines = [f"Usage: millpond {name} [OPTIONS]", "", command.about, ""]
+    for switch in command.switches:
+        lines.append(f"  {switch.flag + ' ' + switch.value:<24}{switch.text}")
+    lines += [
+        "",
+        "Without --pid or --control-socket: the only server of this user that is running.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def parse(name: str, words: Sequence[str]) -> dict[str, Any]:
+    """The options, by their flags."""
+    switches = {switch.flag: switch for switch in COMMANDS[name].switches}
+    switches["-h"] = HELP
+    values: dict[str, Any] = {}
+    left = list(words)
+    while left:
+        flag, equals, text = left.pop(0).partition("=")
+        switch = switches.get(flag)
+        if switch is None:
+            hint = suggestion(flag, switches)
+            if not flag.startswith("-"):
+                hint = f" A module of this name is served as {name}:application."
+            raise ConfigError(f"{name} knows no {flag}.{hint}")
+        if switch.kind is None:
+            if equals:
+                raise ConfigError(f"{flag} takes no value")
+            values[switch.flag] = True
+            continue
+        if not equals:
+            if not left:
+                raise ConfigError(f"{flag} needs a value: {flag} {switch.value}")
+            text = left.pop(0)
+        try:
+            values[switch.flag] = switch.kind.parse(text)
+        except ConfigError as error:
+            raise ConfigError(f"{flag} {error}") from None
+    return values
+
+
+def run(name: str, words: Sequence[str]) -> int:
+    """Runs one of COMMANDS; returns its exit status."""
+    values = parse(name, words)
+    if "--help" in values:
+        sys.stdout.write(help_text(name))
+        return 0
+    try:
+        client = find(values.get("--pid"), values.get("--control-socket"))
+        status = COMMANDS[name].run(client, values)
+        sys.stdout.flush()
+    except ControlError as error:
+        with suppress(OSError):
+            sys.stdout.flush()
+        sys.stderr.write(f"millpond: {error}\n")
+        return 1
+    return status
