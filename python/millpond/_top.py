@@ -352,9 +352,7 @@ class Top:
             return
         self._dump = None
         self.choice.message = ""
-        pages = Pages(
-            f"worker {dump.number} (pid {dump.pid})", dump.text.splitlines() or ["nothing"]
-        )
+        pages = Pages(f"Dump of worker {dump.number}", dump.text.splitlines() or ["nothing"])
         selected = self.choice.selected
         if selected is not None and selected[0] == dump.number and selected[1] is not None:
             pages.go_to(_line_of_thread(pages.lines, selected[1]), *self.screen.size)

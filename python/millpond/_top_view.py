@@ -28,7 +28,7 @@ Busy = tuple[WorkerStatus, ThreadStatus]
 
 SEVERITY = ("stuck", "working", "leading", "ready")
 BAR_LEAST = 8
-WIDE = 100  # columns: room for everything
+WIDE, WIDEST = 100, 130  # columns: room for more, for everything
 HEAD_LINES = 4  # three of the head, and an empty one
 FOOT_LINES = 2
 PAGES_LINES = 2  # above and below a long text
@@ -182,7 +182,11 @@ def _times(found: Times, width: int) -> list[tuple[str, str]]:
         return [("none", "")]
     named = [("p50", found.p50), ("p90", found.p90), ("p99", found.p99), ("max", found.max)]
     pieces = []
-    for name, value in named if width >= WIDE else (named[0], named[2]):
+    if width < WIDEST:
+        del named[3]
+    if width < WIDE:
+        del named[1]
+    for name, value in named:
         pieces += [(f"{name} ", "dim"), (f"{span(value)}  ", "")]
     return pieces
 
@@ -216,6 +220,7 @@ class _Grid:
     bar: int
     right: int
     lines: int  # of a bar
+    share: int  # threads in a cell, of the largest worker
 
 
 def _labels(worker: WorkerStatus, snapshot: Snapshot, recent: Recent, width: int) -> str:
@@ -250,7 +255,7 @@ def _grid(snapshot: Snapshot, recent: Recent, width: int, height: int) -> _Grid:
     threads = max((len(w.threads) for w in workers), default=1) or 1
     bar = min(max(BAR_LEAST, width - left - right - 1), max(BAR_LEAST, threads))
     lines = max(1, min(-(-threads // bar), height // max(1, len(workers))))
-    return _Grid(left, bar, right, lines)
+    return _Grid(left, bar, right, lines, -(-threads // (bar * lines)))
 
 
 def _worker_lines(
@@ -295,8 +300,7 @@ class _Screen:
         line.pieces[0] = ("▶" + text[1:], colour)
         return line.render(self.width, self.style)
 
-    def workers(self, workers: list[WorkerStatus], room: int) -> list[str]:
-        grid = _grid(self.snapshot, self.recent, self.width, room)
+    def workers(self, workers: list[WorkerStatus], grid: _Grid, room: int) -> list[str]:
         fits = max(1, room // grid.lines)
         numbers = [worker.number for worker in workers]
         selected = self.choice.selected
@@ -347,7 +351,7 @@ class _Screen:
         host, colon, _ = thread.peer.rpartition(":")
         return shown(host.strip("[]") if colon and self.width < WIDE else thread.peer)
 
-    def foot(self) -> list[str]:
+    def foot(self, grid: _Grid) -> list[str]:
         keys = Line((" ", ""))
         for name, what in KEYS:
             keys.add(name, "bold").add(f" {what}  ", "dim")
@@ -355,7 +359,10 @@ class _Screen:
         for state in (*BUSY, "leading", "ready"):
             legend.add(GLYPHS[state], COLOURS[state]).add(f" {state}  ", "dim")
         told = Line((f" {self.choice.message}", "alarm" if self.choice.alarm else "yellow"))
-        first = told if self.choice.message else Line((f" sorted by {self.choice.sort}", "dim"))
+        share = f"; a cell is {grid.share} threads" if grid.share > 1 else ""
+        first = Line((f" by {self.choice.sort}{share}", "dim"))
+        if self.choice.message:
+            first = told
         first.push_right(legend, self.width)
         return [first.render(self.width, self.style), keys.render(self.width, self.style)]
 
@@ -370,12 +377,13 @@ def frame(
     screen = _Screen(snapshot, recent, choice, width, style)
     room = max(1, height - HEAD_LINES - FOOT_LINES)
     lines = [line.render(width, style) for line in _head(snapshot, recent, width)]
-    lines += screen.workers(workers, max(1, room // 2))[:room]
+    grid = _grid(snapshot, recent, width, max(1, room // 2))
+    lines += screen.workers(workers, grid, max(1, room // 2))[:room]
     left = height - FOOT_LINES - len(lines) - 1
     if left >= 2:
         lines += ["", *screen.requests(busy, left)]
     lines += [""] * (height - FOOT_LINES - len(lines))
-    return [*lines[: max(0, height - FOOT_LINES)], *screen.foot()][-height:]
+    return [*lines[: max(0, height - FOOT_LINES)], *screen.foot(grid)][-height:]
 
 
 def pages_frame(pages: Pages, width: int, height: int, style: Style) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from support import processes
 from support.patience import wait_until
 from support.server import LIVE, Server, command, environment
 from support.terminal import Terminal
@@ -170,7 +171,7 @@ def test_requests_are_sorted(start: Start, show: Show) -> None:
     def listed() -> list[str]:
         return re.findall(r"/hold\?([abc])", terminal.screen)
 
-    terminal.wait("sorted by time")
+    terminal.wait("^ by time")
     assert listed() == ["b", "c", "a"]
     terminal.press("s")
     terminal.wait("sorted by worker")
@@ -202,6 +203,26 @@ def test_the_window_changes(start: Start, show: Show) -> None:
             f"{rows} lines",
         )
         assert all(len(line) <= columns for line in terminal.screen.split("\n")), terminal.screen
+
+
+def test_a_stop_gives_the_terminal_back_until_it_goes_on(start: Start, show: Show) -> None:
+    """Ctrl-Z, as a shell sees it."""
+    server = start(APP)
+    terminal = show(server)
+    terminal.wait("worker 1")
+    pid = terminal.process.pid
+    for _ in range(2):
+        terminal.process.send_signal(signal.SIGTSTP)
+        wait_until(lambda: processes.is_stopped(pid), 10, "its stop")
+        terminal.read_all()
+        assert terminal.is_restored
+        before = terminal.frames
+        terminal.process.send_signal(signal.SIGCONT)
+        wait_until(lambda n=before: terminal.frames > n, 10, "the screen again")  # type: ignore[misc]
+        assert not terminal.is_restored
+    terminal.press("q")
+    assert terminal.wait_end() == 0
+    assert terminal.is_restored
 
 
 @pytest.mark.parametrize(
@@ -258,7 +279,7 @@ def test_a_dump_of_the_selected_thread(start: Start, show: Show) -> None:
     screen = terminal.wait(r"time\.sleep\(0\.02\)")
     assert "wait_for_the_gate" in screen.replace("\n", "")
     assert "in hold" in screen
-    assert re.search(r"^ worker \d \(pid \d+\)", screen)
+    assert re.search(r"^ Dump of worker \d", screen)
     terminal.press("q")
     terminal.wait(r"worker +thread +state")
     assert terminal.process.poll() is None

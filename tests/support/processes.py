@@ -57,6 +57,12 @@ def is_alive(pid: int) -> bool:
     return process is not None and not process.is_zombie
 
 
+def is_stopped(pid: int) -> bool:
+    """By a signal, until SIGCONT."""
+    process = read_process(pid)
+    return process is not None and process.state == "T"
+
+
 def all_processes() -> Iterator[Process]:
     for entry in PROC.iterdir():
         if entry.name.isdigit():

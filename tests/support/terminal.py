@@ -36,7 +36,7 @@ class Terminal:
             stdin=self.slave,
             stdout=self.slave,
             stderr=subprocess.PIPE,
-            start_new_session=True,
+            process_group=0,  # no session of its own: in that nobody could stop it
         )
 
     def resize(self, columns: int, rows: int) -> None:
@@ -54,6 +54,11 @@ class Terminal:
                 self.raw += os.read(self._fd, 65536)
             except OSError:
                 time.sleep(0.01)  # nobody has the other end open
+
+    def read_all(self) -> None:
+        """What it has written so far."""
+        while select.select([self._fd], [], [], 0.1)[0]:
+            self._read(0)
 
     @property
     def frames(self) -> int:

@@ -21,6 +21,10 @@
 #include "runner.h"
 #include "scoreboard/scoreboard.h"
 
+/* A socket's path has 107 bytes at most. */
+#define FIFTY "fifty-bytes-of-a-path-that-goes-on-without-an-end-"
+#define LONG_PATH "/tmp/" FIFTY FIFTY FIFTY
+
 enum {
     NOBODY = 65534,
     PATIENCE = 20000, /* ms */
@@ -571,8 +575,7 @@ TEST(a_socket_that_cannot_be_made_is_a_warning)
         "/no/such/folder/a.sock",
         "/proc/a.sock",
         "/tmp/", /* everybody's */
-        "/tmp/an-absurdly-long-name-that-goes-on-and-on-without-saying-anything-but-how-long-it-is-"
-        "because-a-socket-has-room-for-one-hundred-and-seven-bytes.sock",
+        LONG_PATH,
     };
 
     for (unsigned i = 0; i < sizeof(places) / sizeof(*places); i++) {
