@@ -377,8 +377,11 @@ static void send_many_descriptors(int client)
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(20 * sizeof(int));
-    for (int i = 0; i < 20; i++)
-        ((int *)(void *)CMSG_DATA(header))[i] = STDERR_FILENO;
+    for (int i = 0; i < 20; i++) {
+        const int fd = STDERR_FILENO;
+
+        memcpy(CMSG_DATA(header) + (size_t)i * sizeof(fd), &fd, sizeof(fd));
+    }
     CHECK(sendmsg(client, &message, MSG_NOSIGNAL) > 0);
 }
 
