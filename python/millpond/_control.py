@@ -214,7 +214,7 @@ class Client:
             raise ControlError(f"{self.path}: the server's scoreboard did not come")
         try:
             return Description.parse(answer.text), _core.Scoreboard(answer.fd)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise ControlError(f"{self.path}: {error}") from None
         finally:
             os.close(answer.fd)
@@ -224,7 +224,10 @@ class Client:
         answer = self._ask(HELLO)
         if answer.fd >= 0:
             os.close(answer.fd)
-        return Description.parse(answer.text)
+        try:
+            return Description.parse(answer.text)
+        except ValueError as error:
+            raise ControlError(f"{self.path}: {error}") from None
 
     def resize(self, by: int) -> int:
         """One worker more (1) or less (-1). Returns how many are wanted now."""

@@ -19,6 +19,7 @@ from typing import TextIO
 from millpond._control import Client, ControlError
 from millpond._dump import Dump
 from millpond._snapshot import Observer, Recent
+from millpond._status_view import count
 from millpond._terminal import style_of
 from millpond._top_view import SORTS, Choice, Pages, frame, help_pages, keys_of, move
 
@@ -324,7 +325,7 @@ class Top:
             self.say(str(error), alarm=True)
 
     def _resize(self, by: int) -> None:
-        self._control(lambda client: f"{client.resize(by)} workers from now on")
+        self._control(lambda client: f"{count(client.resize(by), 'worker')} from now on")
 
     def _retire(self) -> None:
         number = self._worker()

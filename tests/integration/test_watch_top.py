@@ -136,7 +136,7 @@ def test_a_worker_more_and_less(start: Start, show: Show) -> None:
     server.wait_workers(2)
     terminal.wait("worker 2")
     terminal.press("-")
-    terminal.wait("1 workers from now on")
+    terminal.wait("1 worker from now on")
     server.wait_workers(1)
     terminal.press("-")
     terminal.wait("there are 1 workers, of 1 to 9")
