@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from millpond._config import ConfigError, ListenError
-from millpond._core import __version__
+from millpond._core import RequestTimeout, __version__
 
 if TYPE_CHECKING:
     from millpond._mixin import (
@@ -35,6 +35,7 @@ __all__ = [
     "PooledUDPServer",
     "PooledUnixDatagramServer",
     "PooledUnixStreamServer",
+    "RequestTimeout",
     "__version__",
     "run",
     "status",

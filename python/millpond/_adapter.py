@@ -21,7 +21,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from millpond import _core
-from millpond._stuck import Watch
 from millpond._worker import flush, prepare_process
 
 # The adapter of this process, if it is one of a pool. Whoever forks from here inherits it.
@@ -204,7 +203,6 @@ class Adapter:
         self.server = server
         self.pid = 0  # the master's, once there is one
         self.interval: Callable[[], float | None] = lambda: 0.5  # between service_actions
-        self.status: Callable[[], list[dict[str, Any]]] = list  # of the pool's workers
         self._control = 0  # the ident of the thread that runs no handlers
         self._serving = False
         self._warned: set[str] = set()
@@ -257,8 +255,6 @@ class Adapter:
                 target=self._service_loop, name="millpond-service", daemon=True
             )
             self._service_thread.start()
-        if self.server.handler_timeout:
-            Watch(self.status, self._ending).start()
         self._serving = True
 
     def _look_at_socket(self) -> None:
@@ -303,8 +299,9 @@ class Adapter:
             _take("datagram")
 
     def failed(self, error: BaseException, /) -> None:
-        """A handler has raised what is no Exception, or a hook has raised."""
-        if not isinstance(error, SystemExit):
+        """A handler has raised what is no Exception, or a hook has raised. Of one that was stuck
+        the log knows already."""
+        if not isinstance(error, (SystemExit, _core.RequestTimeout)):
             report_exception("handler", error)
 
     def _handle(self) -> None:

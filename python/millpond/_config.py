@@ -182,6 +182,8 @@ KINDS: dict[str, Kind] = {
     "worker_connections": Number(1, 1_000_000),
     "timeout": Seconds(),
     "graceful_timeout": Seconds(),
+    "heartbeat_timeout": Seconds(),
+    "slow_log": Seconds(),
     "keep_alive": Seconds(),
     "header_timeout": Seconds(),
     "queue_timeout": Seconds(),
@@ -223,6 +225,8 @@ class Config:
     worker_connections: int = 10000
     timeout: float = 30.0
     graceful_timeout: float = 30.0
+    heartbeat_timeout: float = 30.0
+    slow_log: float = 0.0
     keep_alive: float = 5.0
     header_timeout: float = 30.0
     queue_timeout: float = 0.0

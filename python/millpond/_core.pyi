@@ -81,6 +81,10 @@ class Master:
         timeout: float = ...,
         queue_timeout: float = ...,
         health_path: str | None = ...,
+        slow_log: float = ...,
+        stuck_grace: float = ...,
+        hang_timeout: float = ...,
+        heartbeat_timeout: float = ...,
         header_timeout: float = ...,
         keep_alive: float = ...,
         limit_request_line: int = ...,
@@ -154,6 +158,10 @@ class StartResponse:
         headers: list[tuple[str, str]],
         exc_info: tuple[Any, ...] | None = None,
     ) -> Write: ...
+
+@final
+class ExtendDeadline:
+    def __call__(self, seconds: float, /) -> None: ...
 
 @final
 class Write:

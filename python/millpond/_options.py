@@ -77,6 +77,13 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "5",
             ),
             Option(
+                "heartbeat_timeout",
+                ("--heartbeat-timeout",),
+                "SECONDS",
+                "without a sign of life until a worker is replaced",
+                "30",
+            ),
+            Option(
                 "graceful_timeout",
                 ("--graceful-timeout",),
                 "SECONDS",
@@ -164,6 +171,13 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "LEVEL",
                 "debug, info, warning, error or critical",
                 "info",
+            ),
+            Option(
+                "slow_log",
+                ("--slow-log",),
+                "SECONDS",
+                "after which a request that still runs is logged, with its traceback; 0: never",
+                "0",
             ),
             Option(
                 "access_logfile",

@@ -308,7 +308,7 @@ def start(server: Any, state: State) -> Process:
     try:
         ours.setblocking(False)
         process = Process(master, server, ours)
-        adapter.interval, adapter.status = process.interval, master.status
+        adapter.interval = process.interval
         _register()
         flush()  # or every process would write what is buffered now
         parent = os.getpid()

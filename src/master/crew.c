@@ -290,6 +290,29 @@ static void kill_late(struct mp_master *master, struct mp_worker_handle *handle,
     mp_crew_kill(master, handle, why, now);
 }
 
+/* Its heart does not beat. Before it is killed it is told to say where its threads stand, which
+ * goes into the log; a stopped process cannot. */
+static void on_silent(struct mp_master *master, struct mp_worker_handle *handle, int64_t silence,
+                      int64_t now)
+{
+    bool stopped = mp_process_is_stopped(handle->pid);
+    char time[32];
+
+    if (!stopped && !handle->dumped && master->options.dump_signal != 0) {
+        mp_log(&master->options.log, MP_LOG_ERROR,
+               "worker %u (pid %d): its heart has not beaten for %s. Its threads are here:",
+               MP_WORKER_NUMBER(handle), (int)handle->pid,
+               mp_report_duration(silence, time, sizeof(time)));
+        (void)mp_process_kill(handle->pid, master->options.dump_signal);
+        mp_worker_handle_dumped(handle, now);
+        return;
+    }
+    kill_late(master, handle,
+              stopped ? "its heart has not beaten for %s, because the process is stopped"
+                      : "its heart has not beaten for %s",
+              silence, now);
+}
+
 static void look(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
 {
     int64_t beat = beat_of(master, handle);
@@ -315,8 +338,7 @@ static void look(struct mp_master *master, struct mp_worker_handle *handle, int6
         show_state(master, handle, MP_SB_WORKER_DRAINING);
         break;
     case MP_LOOK_SILENT:
-        kill_late(master, handle, "its heart has not beaten for %s",
-                  now - (beat ? beat : handle->ready_at), now);
+        on_silent(master, handle, now - (beat ? beat : handle->ready_at), now);
         break;
     case MP_LOOK_OVERDUE:
         if (handle->ready_at)

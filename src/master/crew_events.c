@@ -94,7 +94,9 @@ bool mp_crew_retire(struct mp_master *master, struct mp_worker_handle *handle,
     else
         mp_log(&master->options.log, MP_LOG_WARNING, "worker %u (pid %d) is to be replaced%s",
                MP_WORKER_NUMBER(handle), (int)handle->pid,
-               reason == MP_RETIRE_STUCK ? ": a handler is stuck in it" : "");
+               reason == MP_RETIRE_STUCK   ? ": a handler is stuck in it"
+               : reason == MP_RETIRE_HANGS ? ": it hangs"
+                                           : "");
     return true;
 }
 

@@ -93,7 +93,8 @@ int mp_master_new(const struct mp_master_options *options, const struct mp_maste
     for (unsigned i = 0; i < master->slots; i++)
         mp_worker_handle_init(&master->workers[i], i);
     /* The pool has a thread more than handlers may run: the one that leads meanwhile. */
-    err = mp_scoreboard_new(master->slots, options->worker.threads + 1, &master->board);
+    err =
+        mp_scoreboard_new(master->slots, mp_worker_places(options->worker.threads), &master->board);
     if (err)
         goto fail;
     *ret_master = master;

@@ -36,6 +36,7 @@ struct mp_master_options {
         load_timeout; /* ns for the zygote to load and for a worker to become ready; 0: for ever */
     int64_t
         heartbeat_timeout; /* ns without a heartbeat until a ready worker is killed; 0: for ever */
+    int dump_signal;       /* has a worker say where its threads stand, in the log; 0: none does */
     struct mp_log log;
     /* A UNIX socket for those who look at the pool and steer it (control_socket.c), for the
      * master's user alone. With a slash at its end: a folder, made if need be, in which it is

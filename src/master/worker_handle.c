@@ -44,6 +44,7 @@ static void forget_life(struct mp_worker_handle *handle)
     handle->deadline = 0;
     handle->closed_at = 0;
     handle->suspect_at = 0;
+    handle->dumped = false;
     handle->asked_to_leave = false;
     handle->lost = false;
     handle->retiring = false;
@@ -121,6 +122,13 @@ void mp_worker_handle_killed(struct mp_worker_handle *handle, int64_t now)
     mp_assert(handle->pid > 0);
     handle->state = MP_HANDLE_KILLED;
     handle->deadline = now + MP_HANDLE_END_GRACE;
+}
+
+void mp_worker_handle_dumped(struct mp_worker_handle *handle, int64_t now)
+{
+    mp_assert(handle->state == MP_HANDLE_READY && handle->suspect_at != 0);
+    handle->dumped = true;
+    handle->suspect_at = now;
 }
 
 void mp_worker_handle_lost(struct mp_worker_handle *handle, int64_t deadline)
@@ -213,6 +221,7 @@ static enum mp_handle_look look_at_heart(struct mp_worker_handle *handle,
 {
     if (now < last_beat(handle, beat) + limits->heartbeat_timeout) {
         handle->suspect_at = 0;
+        handle->dumped = false;
         return MP_LOOK_NOTHING;
     }
     if (handle->suspect_at)

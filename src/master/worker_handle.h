@@ -68,6 +68,7 @@ struct mp_worker_handle {
         deadline; /* DRAINING, or SPAWNING when asked to leave; KILLED: when it should be gone */
     int64_t closed_at;  /* control has ended; 0: no */
     int64_t suspect_at; /* first look at a heart that does not beat; 0: none */
+    bool dumped;        /* it was told to say where it stands, its heart not beating */
     bool asked_to_leave;
     bool lost;     /* does not end though it should: its successor does not wait for its slot */
     bool retiring; /* serves until its successor is ready */
@@ -109,6 +110,8 @@ bool mp_worker_handle_ready(struct mp_worker_handle *handle, int64_t now);
 /* It was told to leave: to DRAINING with a deadline. SPAWNING waits for its pid first. */
 void mp_worker_handle_leave(struct mp_worker_handle *handle, int64_t deadline);
 void mp_worker_handle_killed(struct mp_worker_handle *handle, int64_t now);
+/* READY; its heart does not beat, and it was told to say where it stands: it gets a third look. */
+void mp_worker_handle_dumped(struct mp_worker_handle *handle, int64_t now);
 /* It lives on: DRAINING until deadline, if it is not KILLED. It does not count any more. */
 void mp_worker_handle_lost(struct mp_worker_handle *handle, int64_t deadline);
 /*

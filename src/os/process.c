@@ -98,6 +98,19 @@ int mp_process_kill(pid_t pid, int signo)
     return kill(pid, signo) == -1 ? -errno : 0;
 }
 
+bool mp_process_is_stopped(pid_t pid)
+{
+    char path[64];
+    char text[512];
+    const char *state;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    if (mp_fd_read_text(path, text, sizeof(text)) < 0)
+        return false;
+    state = strrchr(text, ')'); /* behind the name, which may hold anything */
+    return state && state[1] == ' ' && (state[2] == 'T' || state[2] == 't');
+}
+
 int mp_thread_kill(pid_t tid, int signo)
 {
     if (tid <= 0)

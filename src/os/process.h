@@ -31,6 +31,10 @@ int mp_process_kill(pid_t pid, int signo);
 /* One thread of this process, by its number (mp_thread_id). */
 int mp_thread_kill(pid_t tid, int signo);
 
+/* Whether it was stopped by a signal, or is being debugged: it does nothing until it is continued.
+ */
+bool mp_process_is_stopped(pid_t pid);
+
 /* "SIGKILL", "SIGSEGV", ... or "signal N" in text. */
 const char *mp_signal_name(int signo, char *text, size_t size);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reuse of the objects of a thread rests on their reference counts: when a request is over and
- * environ is gone, whoever still has one besides the thread (and, for the input, its template of
- * environ) has kept it. That one is detached, so that it refuses from then on, and replaced. Under
+ * environ is gone, whoever still has one besides the thread (and, for what is in environ, its
+ * template) has kept it. That one is detached, so that it refuses from then on, and replaced. Under
  * a GIL nobody can take a reference between the look and the next request.
  */
 #include "python/app.h"
@@ -66,6 +66,10 @@ static void finish(struct mp_py_thread *thread)
     if (mp_unlikely(Py_REFCNT(thread->write) != 1)) {
         mp_py_callable_detach(thread->write);
         Py_CLEAR(thread->write);
+    }
+    if (mp_unlikely(Py_REFCNT(thread->extend_deadline) != 2)) {
+        mp_py_callable_detach(thread->extend_deadline);
+        Py_CLEAR(thread->extend_deadline);
     }
 }
 

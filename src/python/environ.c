@@ -36,6 +36,7 @@ static int fill(struct mp_py_thread *thread, PyObject *env, PyObject *errors)
     PyObject *const constant[MP_PY_KEY_COUNT] = {
         [MP_PY_KEY_WSGI_INPUT] = thread->input,
         [MP_PY_KEY_WSGI_ERRORS] = errors,
+        [MP_PY_KEY_EXTEND_DEADLINE] = thread->extend_deadline,
         [MP_PY_KEY_WSGI_INPUT_TERMINATED] = Py_True,
         [MP_PY_KEY_WSGI_MULTITHREAD] = gateway->multithread ? Py_True : Py_False,
         [MP_PY_KEY_WSGI_MULTIPROCESS] = gateway->multiprocess ? Py_True : Py_False,

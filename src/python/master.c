@@ -277,6 +277,7 @@ static int master_init(PyObject *obj, PyObject *args, PyObject *kwargs)
         return -1;
     }
     mp_master_options_init(&self->options);
+    self->options.dump_signal = MP_PY_DUMP_SIGNAL;
     if (kwargs && mp_py_options_set(&self->options, kwargs) < 0)
         return -1;
     Py_XSETREF(self->option_values, Py_XNewRef(kwargs));

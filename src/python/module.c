@@ -60,6 +60,7 @@ static int add_types(PyObject *module, struct mp_py_state *state)
         {&mp_py_errors_spec, &state->errors_type},
         {&mp_py_start_response_spec, &state->start_response_type},
         {&mp_py_write_spec, &state->write_type},
+        {&mp_py_extend_deadline_spec, &state->extend_deadline_type},
         {&mp_py_file_wrapper_spec, &state->file_wrapper_type},
     };
     for (size_t i = 0; i < mp_array_size(types); i++) {
@@ -173,6 +174,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->errors_type);
     Py_VISIT(state->start_response_type);
     Py_VISIT(state->write_type);
+    Py_VISIT(state->extend_deadline_type);
     Py_VISIT(state->file_wrapper_type);
     Py_VISIT(state->file_io_type);
     Py_VISIT(state->buffered_reader_type);
@@ -195,6 +197,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->errors_type);
     Py_CLEAR(state->start_response_type);
     Py_CLEAR(state->write_type);
+    Py_CLEAR(state->extend_deadline_type);
     Py_CLEAR(state->file_wrapper_type);
     Py_CLEAR(state->file_io_type);
     Py_CLEAR(state->buffered_reader_type);

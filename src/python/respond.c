@@ -195,6 +195,19 @@ static void end(struct mp_py_thread *thread)
                            "connection is closed");
 }
 
+/*
+ * What has ended the application is the server's own doing, and has been logged: not again. Neither
+ * is an exception wanted any more that has not come up yet, or it would spoil what follows.
+ */
+static bool is_interrupted(const struct mp_py_thread *thread)
+{
+    PyThreadState_SetAsyncExc(thread->ident, NULL);
+    if (!PyErr_ExceptionMatches(thread->gateway->state->request_timeout))
+        return false;
+    PyErr_Clear();
+    return true;
+}
+
 static void close_result(struct mp_py_thread *thread, PyObject *result)
 {
     PyObject *method;
@@ -204,7 +217,7 @@ static void close_result(struct mp_py_thread *thread, PyObject *result)
     if (rc == 0)
         return;
     PyObject *closed = rc > 0 ? PyObject_CallNoArgs(method) : NULL;
-    if (!closed)
+    if (!closed && !is_interrupted(thread))
         mp_py_failure_exception(thread->gateway->state, &thread->gateway->log, thread->call.request,
                                 "exception in close() of the response");
     Py_XDECREF(closed);
@@ -214,8 +227,9 @@ static void close_result(struct mp_py_thread *thread, PyObject *result)
 
 void mp_py_respond_failure(struct mp_py_thread *thread)
 {
-    mp_py_failure_exception(thread->gateway->state, &thread->gateway->log, thread->call.request,
-                            "exception in the application");
+    if (!is_interrupted(thread))
+        mp_py_failure_exception(thread->gateway->state, &thread->gateway->log, thread->call.request,
+                                "exception in the application");
     thread->call.over = true;
     mp_response_fail(thread->call.request);
 }

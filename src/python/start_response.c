@@ -4,11 +4,13 @@
 #include <stddef.h>
 #include <structmember.h>
 
+#include "os/clock.h"
 #include "python/respond.h"
 #include "python/response_head.h"
+#include "server/request.h"
 #include "server/response.h"
 
-/* start_response and write are of one shape: a callable that acts on the thread's request. */
+/* All are of one shape: a callable that acts on the thread's request. */
 struct mp_py_callable {
     PyObject_HEAD vectorcallfunc vectorcall;
     struct mp_py_thread *thread; /* NULL: detached */
@@ -169,6 +171,48 @@ static PyObject *write_call(PyObject *self, PyObject *const *args, size_t nargsf
     Py_RETURN_NONE;
 }
 
+/* A day: who needs longer says so in time. */
+#define EXTENSION_MOST 86400.0
+
+/* Any thread that the application uses may do it, until the application has returned. */
+static PyObject *extend_deadline_call(PyObject *self, PyObject *const *args, size_t nargsf,
+                                      PyObject *kwnames)
+{
+    if (PyVectorcall_NARGS(nargsf) != 1 || (kwnames && PyTuple_GET_SIZE(kwnames) > 0)) {
+        PyErr_SetString(PyExc_TypeError, "extend_deadline() takes one argument, the seconds");
+        return NULL;
+    }
+    double seconds = PyFloat_AsDouble(args[0]);
+    if (seconds == -1.0 && PyErr_Occurred())
+        return NULL;
+    if (!(seconds > 0.0 && seconds <= EXTENSION_MOST)) {
+        PyErr_Format(
+            PyExc_ValueError,
+            "extend_deadline() takes a number of seconds above 0, and at most a day, not %R",
+            args[0]);
+        return NULL;
+    }
+    /* After PyFloat_AsDouble, which may have run anything. */
+    const struct mp_py_thread *thread = ((struct mp_py_callable *)self)->thread;
+    if (!thread || !thread->call.request) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "extend_deadline() was called after the end of its request");
+        return NULL;
+    }
+    int64_t ns = (int64_t)(seconds * (double)MP_NSEC_PER_SEC);
+    if (mp_request_extend_deadline(thread->call.request, ns) < 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "extend_deadline() was called after the deadline of its request");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *mp_py_extend_deadline_new(struct mp_py_thread *thread)
+{
+    return new_callable(thread->gateway->state->extend_deadline_type, extend_deadline_call, thread);
+}
+
 PyObject *mp_py_start_response_new(struct mp_py_thread *thread)
 {
     return new_callable(thread->gateway->state->start_response_type, start_response_call, thread);
@@ -199,6 +243,22 @@ static PyType_Slot write_slots[] = {
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_members, callable_members},
     {0, NULL},
+};
+
+static PyType_Slot extend_deadline_slots[] = {
+    {Py_tp_doc, (void *)PyDoc_STR("extend_deadline(seconds): from now, for this request.")},
+    {Py_tp_dealloc, callable_dealloc},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, callable_members},
+    {0, NULL},
+};
+
+PyType_Spec mp_py_extend_deadline_spec = {
+    .name = "millpond._core.ExtendDeadline",
+    .basicsize = sizeof(struct mp_py_callable),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_HAVE_VECTORCALL,
+    .slots = extend_deadline_slots,
 };
 
 PyType_Spec mp_py_start_response_spec = {

@@ -38,7 +38,8 @@
     X(WSGI_MULTITHREAD, "wsgi.multithread")                                                        \
     X(WSGI_MULTIPROCESS, "wsgi.multiprocess")                                                      \
     X(WSGI_RUN_ONCE, "wsgi.run_once")                                                              \
-    X(WSGI_FILE_WRAPPER, "wsgi.file_wrapper")
+    X(WSGI_FILE_WRAPPER, "wsgi.file_wrapper")                                                      \
+    X(EXTEND_DEADLINE, "millpond.extend_deadline")
 
 /* Attribute and argument names. */
 #define MP_PY_NAMES(X)                                                                             \
@@ -87,6 +88,7 @@ struct mp_py_state {
     PyTypeObject *errors_type;
     PyTypeObject *start_response_type;
     PyTypeObject *write_type;
+    PyTypeObject *extend_deadline_type;
     PyTypeObject *file_wrapper_type;
 
     /* Of module io: the files whose descriptor and position are known to mean what they say. */

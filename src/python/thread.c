@@ -8,6 +8,20 @@
 #include "python/input.h"
 #include "python/start_response.h"
 
+/* 0, or -1 with an exception. */
+static int renew_extend_deadline(struct mp_py_thread *thread)
+{
+    PyObject *key = thread->gateway->state->keys[MP_PY_KEY_EXTEND_DEADLINE];
+    thread->extend_deadline = mp_py_extend_deadline_new(thread);
+    if (!thread->extend_deadline)
+        return -1;
+    if (thread->environ && PyDict_SetItem(thread->environ, key, thread->extend_deadline) < 0) {
+        Py_CLEAR(thread->extend_deadline);
+        return -1;
+    }
+    return 0;
+}
+
 int mp_py_thread_prepare(struct mp_py_thread *thread)
 {
     struct mp_py_state *state = thread->gateway->state;
@@ -32,6 +46,8 @@ int mp_py_thread_prepare(struct mp_py_thread *thread)
         if (!thread->write)
             return -1;
     }
+    if (!thread->extend_deadline && renew_extend_deadline(thread) < 0)
+        return -1;
     if (!thread->environ) {
         thread->environ = mp_py_environ_template(thread);
         if (!thread->environ)
@@ -46,11 +62,14 @@ static void clear(struct mp_py_thread *thread)
         mp_py_callable_detach(thread->start_response);
     if (thread->write)
         mp_py_callable_detach(thread->write);
+    if (thread->extend_deadline)
+        mp_py_callable_detach(thread->extend_deadline);
     if (thread->input)
         mp_py_input_detach(thread->input);
     Py_CLEAR(thread->environ);
     Py_CLEAR(thread->start_response);
     Py_CLEAR(thread->write);
+    Py_CLEAR(thread->extend_deadline);
     Py_CLEAR(thread->input);
     mp_py_seen_done(&thread->seen);
 }

@@ -68,6 +68,7 @@ struct mp_py_thread {
     PyObject *input;
     PyObject *start_response;
     PyObject *write;
+    PyObject *extend_deadline;
     struct mp_py_seen seen;
 };
 

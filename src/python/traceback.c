@@ -475,6 +475,8 @@ void mp_py_traceback_install(struct mp_py_gateway *gateway)
 {
     struct mp_py_traceback *traceback = &gateway->traceback;
     int rc = mp_shm_file("millpond-traceback");
+    if (gateway->log.fd >= 0 && register_signal(MP_PY_DUMP_SIGNAL, gateway->log.fd, true) < 0)
+        PyErr_Clear();
     traceback->file = rc;
     traceback->asked = mp_sigaction_counted();
     if (rc >= 0 && register_signal(POKE_SIGNAL, traceback->file, false) < 0) {
@@ -498,9 +500,9 @@ void mp_py_traceback_uninstall(struct mp_py_gateway *gateway)
         return;
     PyObject *args = Py_BuildValue("(i)", POKE_SIGNAL);
     PyObject *result = args ? call_faulthandler("unregister", args, NULL) : NULL;
-    PyErr_Clear();
     Py_XDECREF(result);
     Py_XDECREF(args);
+    PyErr_Clear();
     mp_fd_close(&gateway->traceback.file);
 }
 

@@ -8,6 +8,8 @@
 
 #include "python/state.h"
 
+#include <signal.h>
+
 #include "server/inspection.h"
 
 struct mp_py_gateway;
@@ -27,6 +29,10 @@ extern const struct mp_inspection mp_py_inspection;
 /* Adds RequestTimeout to a new module, and what the state has for this file. 0, or -1 with an
  * exception. */
 int mp_py_traceback_add(PyObject *module, struct mp_py_state *state);
+
+/* What makes a process say where all its threads stand, in the log, whatever state it is in: for
+ * one that will be killed. The master is told by mp_master_options.dump_signal. */
+#define MP_PY_DUMP_SIGNAL (SIGRTMAX - 3)
 
 /* In a worker, on its main thread, entered: makes pokes possible. Without them a handler that holds
  * the interpreter cannot be seen; that is logged, and no failure. */

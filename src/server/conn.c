@@ -12,6 +12,7 @@
 #include "server/pool.h"
 #include "server/protocol.h"
 #include "server/reactor.h"
+#include "server/stuck.h"
 
 enum { POINTER_BITS = 48 };
 
@@ -193,7 +194,8 @@ void mp_conn_drain(struct mp_thread *thread, int64_t now)
         reactor->look = server->options->drain_idle + MP_WHEEL_TICK_NS;
         begin_drain(thread, now);
     }
-    if (reactor->conn_count == 0 &&
+    /* Those of stuck handlers are answered, and not waited for. */
+    if (reactor->conn_count <= mp_stuck_count(server) &&
         !atomic_exchange_explicit(&server->drained, true, memory_order_acq_rel))
         mp_wakeup_signal(&server->watcher);
 }

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "os/clock.h"
 #include "os/fd.h"
@@ -20,11 +21,10 @@
 #include "os/sigaction.h"
 #include "os/socket.h"
 #include "server/access_log.h"
-#include "server/claim.h"
 #include "server/dump.h"
 #include "server/pool.h"
-#include "server/protocol.h"
 #include "server/reactor.h"
+#include "server/stuck.h"
 #include "server/threads.h"
 #include "server/token.h"
 #include "server/watch.h"
@@ -35,17 +35,15 @@ enum {
 };
 
 #define HEARTBEAT (500 * MP_NSEC_PER_MSEC)
-#define DEADLINE_LOOK (50 * MP_NSEC_PER_MSEC)
 
 enum { WATCH_CONTROL, WATCH_SIGNALS, WATCH_WAKEUP, WATCH_APP, WATCH_COUNT };
 
 struct control {
     struct mp_server *server;
     struct pollfd fds[WATCH_COUNT];
-    unsigned quiet;       /* ticks without anything to see */
-    unsigned calm;        /* ticks without tension */
-    int64_t beat_at;      /* next heartbeat */
-    int64_t deadlines_at; /* next look at deadlines */
+    unsigned quiet;  /* ticks without anything to see */
+    unsigned calm;   /* ticks without tension */
+    int64_t beat_at; /* next heartbeat */
     bool retiring;
     struct mp_dump *dump; /* under way; NULL: none */
     int status;           /* -1: goes on */
@@ -134,48 +132,11 @@ static void look_at_age(struct control *control)
         retire(control, MP_RETIRE_MAX_REQUESTS);
 }
 
-/* ---- deadlines of handlers --------------------------------------------------------------- */
-
-static void report_timeout(struct mp_server *server, const struct mp_thread *thread,
-                           const struct mp_request *request, const char *done)
+static void look_at_handlers(struct control *control, int64_t now)
 {
-    char text[600];
-    server->reactor.protocol->describe(request, text, sizeof(text));
-    mp_log(server->log, MP_LOG_ERROR,
-           "worker %u thread %u: %s exceeded %.3g s: %s; the worker will be replaced",
-           server->context->slot + 1, thread->index + 1, text,
-           (double)server->options->request_timeout / (double)MP_NSEC_PER_SEC, done);
-}
-
-/* Claims the handler (see struct mp_thread), answers in its place, lets it go. */
-static void time_out(struct control *control, struct mp_thread *thread, int64_t started)
-{
-    struct mp_server *server = control->server;
-    if (!mp_claim(thread, started))
-        return; /* it has just ended */
-    struct mp_request *request = atomic_load_explicit(&thread->running, memory_order_relaxed);
-    const char *done = server->reactor.protocol->time_out(server, request);
-    report_timeout(server, thread, request, done);
-    atomic_fetch_add_explicit(&server->slot->stuck, 1, memory_order_relaxed);
-    mp_sb_thread_mark_stuck(thread->slot, started);
-    atomic_store_explicit(&thread->claim_over, 1, memory_order_release);
-    retire(control, MP_RETIRE_STUCK);
-}
-
-static void look_at_deadlines(struct control *control, int64_t now)
-{
-    struct mp_server *server = control->server;
-    struct mp_pool *pool = &server->reactor.pool;
-    int64_t timeout = server->options->request_timeout;
-    if (timeout <= 0 || now < control->deadlines_at)
-        return;
-    control->deadlines_at = now + DEADLINE_LOOK;
-    for (unsigned i = 0; i < pool->thread_count; i++) {
-        struct mp_thread *thread = &pool->threads[i];
-        int64_t started = atomic_load_explicit(&thread->started_at, memory_order_acquire);
-        if (started > 0 && now - started > timeout)
-            time_out(control, thread, started);
-    }
+    unsigned reason = mp_stuck_look(control->server->stuck, now);
+    if (reason != 0)
+        retire(control, (enum mp_retire_reason)reason);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------- */
@@ -230,9 +191,8 @@ static int64_t sleep_time(struct control *control, int64_t now)
     until = look < until ? look : until;
     look = mp_dump_next_look(control->dump, now);
     until = look < until ? look : until;
-    if (server->options->request_timeout > 0 && control->deadlines_at < until &&
-        !mp_pool_idle(&server->reactor.pool))
-        until = control->deadlines_at;
+    look = mp_stuck_next_look(server->stuck, mp_pool_idle(&server->reactor.pool), now);
+    until = look < until ? look : until;
     return until > now ? until - now : 0;
 }
 
@@ -259,6 +219,19 @@ static void wait_for_something(struct control *control, int64_t now)
         read_control(control);
 }
 
+/* Drained: nothing is left, or nothing but handlers that are stuck. Those are left behind. */
+static void look_at_end(struct control *control)
+{
+    struct mp_server *server = control->server;
+    if (mp_pool_idle(&server->reactor.pool)) {
+        control->status = 0;
+    } else if (mp_stuck_is_settled(server->stuck) && mp_pool_is_done(&server->reactor)) {
+        mp_log(server->log, MP_LOG_WARNING, "worker %u (pid %d) leaves, with %u handlers stuck",
+               server->context->slot + 1, (int)getpid(), mp_stuck_count(server));
+        control->status = MP_WORKER_EXIT_QUIT;
+    }
+}
+
 int mp_control_run(struct mp_server *server)
 {
     const struct mp_app *app = server->app;
@@ -266,7 +239,6 @@ int mp_control_run(struct mp_server *server)
     struct control control = {
         .server = server,
         .beat_at = now,
-        .deadlines_at = now,
         .status = -1,
         .fds[WATCH_CONTROL] = {.fd = server->context->control, .events = POLLIN},
         .fds[WATCH_SIGNALS] = {.fd = server->context->signals, .events = POLLIN},
@@ -275,7 +247,7 @@ int mp_control_run(struct mp_server *server)
     };
     while (control.status < 0) {
         beat(&control, now);
-        look_at_deadlines(&control, now);
+        look_at_handlers(&control, now);
         look_at_age(&control);
         mp_threads_resize(&server->reactor, now);
         mp_dump_step(&control.dump, server, now);
@@ -284,9 +256,8 @@ int mp_control_run(struct mp_server *server)
         enum mp_tick tick = mp_watch_tick(&server->reactor, now);
         control.quiet = tick == MP_TICK_QUIET ? control.quiet + 1 : 0;
         control.calm = tick == MP_TICK_TENSE ? 0 : control.calm + 1;
-        if (atomic_load_explicit(&server->drained, memory_order_acquire) &&
-            mp_pool_idle(&server->reactor.pool))
-            control.status = 0;
+        if (atomic_load_explicit(&server->drained, memory_order_acquire))
+            look_at_end(&control);
     }
     mp_dump_free(&control.dump);
     return control.status;

@@ -87,7 +87,7 @@ static void inspect(struct mp_inspector *inspector, void *state, struct job *job
     if (thread)
         mp_unclaim(thread, question->started);
     if (capture)
-        job->len = inspection->describe(data, capture, job->text, sizeof(job->text));
+        job->len = inspection->describe(data, capture, job->text, question->size);
 }
 
 static void serve(struct mp_inspector *inspector, void *state, struct job *job)
@@ -231,6 +231,8 @@ void mp_inspector_ask(struct mp_inspector *inspector, const struct mp_question *
     inspector->asked = true;
     inspector->poking = false;
     inspector->question = *question;
+    if (question->size == 0 || question->size > MP_INSPECT_TEXT)
+        inspector->question.size = MP_INSPECT_TEXT;
     inspector->deadline = now + INSPECT_PATIENCE;
     if (!post(inspector, now))
         start_poking(inspector, now);
@@ -248,7 +250,7 @@ static bool look_at_poke(struct mp_inspector *inspector, struct mp_answer *answe
     ssize_t n = 0;
     if (inspector->poked) {
         n = inspector->inspection->poked(inspector->server->app->data, inspector->text,
-                                         sizeof(inspector->text));
+                                         inspector->question.size);
         if (n == -EAGAIN && now < inspector->deadline)
             return false;
     }

@@ -29,10 +29,11 @@ enum { MP_INSPECT_TEXT = 8192 }; /* bytes of an answer */
 
 /* What is asked. */
 struct mp_question {
-    struct mp_thread *thread; /* NULL: all that are not the pool's */
+    struct mp_thread *thread; /* NULL: all that are not the pool's, unless mute */
     int64_t started;          /* of the handler that is meant (thread->started_at) */
     bool raise;               /* interrupt it as well */
     bool mute;                /* do not look where it stands */
+    size_t size;              /* bytes of the answer at most; 0: MP_INSPECT_TEXT */
 };
 
 struct mp_answer {

@@ -40,6 +40,7 @@ struct mp_inspector;
 struct mp_protocol;
 struct mp_reactor;
 struct mp_server;
+struct mp_stuck;
 struct mp_thread;
 
 /* ---- requests ---------------------------------------------------------------------------- */
@@ -200,7 +201,12 @@ struct mp_thread {
     _Atomic int64_t started_at; /* monotonic ns; 0: none */
     _Atomic(struct mp_request *) running;
     _Atomic uint32_t claim_over;
-    bool raised; /* an exception, in this handler; written by who has claimed it */
+    /* Written by who has claimed the handler, and by the thread itself at its end: */
+    bool raised; /* an exception, in this handler */
+    bool stuck;  /* it is past its deadline */
+    /* When this handler is to have ended; see stuck.h. The thread sets it to 0 before the handler
+     * begins. Relaxed: it stands alone, and who gets another value than 0 into it first has it. */
+    _Atomic int64_t deadline;
     /* Own use of the control thread: */
     int64_t cpu_seen;
     int64_t cpu_seen_of_process;
@@ -309,7 +315,9 @@ struct mp_server {
     _Atomic bool watcher_asleep; /* the control thread does not tick */
     struct mp_wakeup watcher;
     struct mp_access_log *access_log;
-    struct mp_inspector *inspector; /* NULL: the application cannot be looked at */
+    struct mp_stuck *stuck;
+    _Atomic uint32_t stuck_handlers; /* run past their deadline now; see stuck.h */
+    struct mp_inspector *inspector;  /* NULL: the application cannot be looked at */
 };
 
 #endif

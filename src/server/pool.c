@@ -27,6 +27,7 @@
 #include "server/response_impl.h"
 #include "server/shed.h"
 #include "server/spent.h"
+#include "server/stuck.h"
 #include "server/threads.h"
 #include "server/token.h"
 #include "server/watch.h"
@@ -132,6 +133,16 @@ bool mp_pool_idle(struct mp_pool *pool)
     return idle;
 }
 
+bool mp_pool_is_done(struct mp_reactor *reactor)
+{
+    struct mp_pool *pool = &reactor->pool;
+    pthread_mutex_lock(&pool->lock);
+    /* Counted under the lock: a handler that was stuck ceases to be before it is booked. */
+    bool done = pool->fifo_size == 0 && pool->handlers <= mp_stuck_count(reactor->server);
+    pthread_mutex_unlock(&pool->lock);
+    return done;
+}
+
 /* ---- the application's interpreter --------------------------------------------------------- */
 
 static void enter(struct mp_thread *thread)
@@ -206,6 +217,8 @@ static void end_handler(struct mp_thread *thread)
 {
     const struct mp_app *app = thread->reactor->server->app;
     mp_claim_end(thread);
+    if (mp_unlikely(thread->stuck))
+        mp_stuck_is_over(thread);
     if (mp_unlikely(thread->raised)) {
         thread->raised = false;
         app->inspection->calm(app->data, thread->app_thread);
@@ -247,6 +260,7 @@ static int64_t run_handler(struct mp_thread *thread, struct mp_request *request)
     request->started_at = start;
     thread->reactor->protocol->show(thread, request, start);
     atomic_store_explicit(&thread->running, request, memory_order_relaxed);
+    atomic_store_explicit(&thread->deadline, 0, memory_order_relaxed);
     mp_claim_begin(thread, start);
     app->handle(app->data, thread->app_thread, request);
     if (!request->response.ended)
@@ -513,20 +527,27 @@ bool mp_pool_close(struct mp_pool *pool)
 
 /* ---- what the control thread wants of it ---------------------------------------------------- */
 
+static unsigned less(unsigned n, unsigned by)
+{
+    return n > by ? n - by : 0;
+}
+
 void mp_pool_see(struct mp_reactor *reactor, struct mp_thread_seen *ret_seen, int64_t now)
 {
     struct mp_pool *pool = &reactor->pool;
     pthread_mutex_lock(&pool->lock);
+    unsigned stuck = mp_stuck_count(reactor->server);
     bool full = pool->fifo_size > 0 && pool->handlers + 1 >= pool->alive;
     *ret_seen = (struct mp_thread_seen){
         .now = now,
-        .threads = pool->alive - 1,
-        .handlers = pool->handlers,
+        .threads = less(pool->alive - 1, stuck),
+        .coming = pool->staff.existing - pool->staff.leaving - pool->alive,
+        .handlers = less(pool->handlers, stuck),
         .computing = pool->computing,
         .waiting = pool->fifo_size,
         .starved =
             full && (mp_admission_next_blocks(pool) || mp_admission_may_compute(reactor, now)),
-        .peak = pool->peak,
+        .peak = less(pool->peak, stuck),
     };
     pool->peak = pool->handlers;
     pthread_mutex_unlock(&pool->lock);

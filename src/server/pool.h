@@ -27,7 +27,8 @@ bool mp_pool_has_parked(struct mp_pool *pool);
 /* What a thread of the pool does between its start and its end. Returns when it is dismissed. */
 void mp_pool_serve(struct mp_thread *thread);
 
-/* Control thread: what sizing wants to know, except for `coming`. */
+/* Control thread: what sizing wants to know. Handlers that are stuck, and their threads, do not
+ * count. */
 void mp_pool_see(struct mp_reactor *reactor, struct mp_thread_seen *ret_seen, int64_t now);
 
 /* Control thread: has at most count threads end, out of those that are parked and not needed for
@@ -51,5 +52,8 @@ unsigned mp_pool_waiting(struct mp_pool *pool);
 
 /* Control thread: true when no handler runs and nothing waits. */
 bool mp_pool_idle(struct mp_pool *pool);
+
+/* Control thread: true when nothing waits, and no handler runs but those that are stuck. */
+bool mp_pool_is_done(struct mp_reactor *reactor);
 
 #endif

@@ -2,7 +2,11 @@
 /* A request, as a handler reads it; see request.h. */
 #include "server/request.h"
 
+#include <errno.h>
+
+#include "os/clock.h"
 #include "server/internal.h"
+#include "server/stuck.h"
 
 const struct mp_http_head *mp_request_head(const struct mp_request *request)
 {
@@ -47,6 +51,19 @@ int64_t mp_request_ready_at(const struct mp_request *request)
 int64_t mp_request_started_at(const struct mp_request *request)
 {
     return request->started_at;
+}
+
+int mp_request_extend_deadline(struct mp_request *request, int64_t ns)
+{
+    struct mp_thread *thread = request->thread;
+    int64_t deadline = mp_clock_now() + ns;
+    int64_t before = atomic_load_explicit(&thread->deadline, memory_order_relaxed);
+    do {
+        if (before == MP_DEADLINE_PASSED)
+            return -ETIME;
+    } while (!atomic_compare_exchange_weak_explicit(&thread->deadline, &before, deadline,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return 0;
 }
 
 void *mp_request_user(const struct mp_request *request)

@@ -41,6 +41,13 @@ ssize_t mp_request_body_read(struct mp_request *request, uint64_t offset, void *
 int64_t mp_request_ready_at(const struct mp_request *request);
 int64_t mp_request_started_at(const struct mp_request *request);
 
+/*
+ * Moves the deadline of the handler that runs: it is to have ended in ns from now (> 0), whatever
+ * was said before. Any thread, until the handler returns. 0, or -ETIME: it has passed already. Does
+ * nothing where handlers have no deadline.
+ */
+int mp_request_extend_deadline(struct mp_request *request, int64_t ns);
+
 /* A word for the gateway's own use during handle(); NULL at its start. */
 void *mp_request_user(const struct mp_request *request);
 void mp_request_set_user(struct mp_request *request, void *user);

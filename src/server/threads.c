@@ -10,6 +10,8 @@
  * long; until then it does not count, so that there is always one to lead. One that is to leave is
  * taken from the parked ones, and stops counting in the same moment: it is in no handler, does not
  * lead, and nobody can post to it any more.
+ *
+ * The places beyond N + 1 are for threads that stand in for those whose handlers are stuck.
  */
 #include "server/threads.h"
 
@@ -124,7 +126,7 @@ int mp_threads_init(struct mp_reactor *reactor, unsigned handlers)
     if (least < handlers && cores == 0)
         cores = mp_cpu_count();
     pool->alive = least + 1; /* one can always lead */
-    pool->thread_count = handlers + 1;
+    pool->thread_count = mp_worker_places(handlers);
     pool->threads = calloc(pool->thread_count, sizeof(*pool->threads));
     if (!pool->threads)
         return -ENOMEM;
@@ -212,18 +214,21 @@ static struct mp_thread *find_place(struct mp_pool *pool)
     return NULL;
 }
 
-static void start_some(struct mp_reactor *reactor, unsigned count, int64_t now)
+/* Returns how many it has started. */
+static unsigned start_some(struct mp_reactor *reactor, unsigned count, int64_t now)
 {
     struct mp_pool *pool = &reactor->pool;
     struct mp_thread *thread;
-    while (count-- > 0 && (thread = find_place(pool))) {
+    unsigned started = 0;
+    for (; started < count && (thread = find_place(pool)); started++) {
         int r = start(reactor, thread, true);
         if (r < 0) {
             release(thread);
             report_failure(reactor, strerror(-r), now);
-            return;
+            break;
         }
     }
+    return started;
 }
 
 static void show_size(struct mp_reactor *reactor, unsigned threads)
@@ -232,15 +237,42 @@ static void show_size(struct mp_reactor *reactor, unsigned threads)
     atomic_store_explicit(&reactor->server->slot->threads, threads, memory_order_relaxed);
 }
 
+bool mp_threads_replace(struct mp_reactor *reactor, int64_t now)
+{
+    return start_some(reactor, 1, now) == 1;
+}
+
+unsigned mp_threads_usable(struct mp_reactor *reactor)
+{
+    struct mp_thread_seen seen;
+    mp_pool_see(reactor, &seen, mp_clock_now());
+    return seen.threads + seen.coming;
+}
+
+/* Of a fixed number of threads: the ones that have stood in for others leave when those are back.
+ */
+static void dismiss_surplus(struct mp_reactor *reactor, int64_t now)
+{
+    struct mp_staff *staff = &reactor->pool.staff;
+    struct mp_thread_seen seen;
+    if (staff->existing <= staff->sizing.least + 1)
+        return;
+    join_ended(reactor, now);
+    mp_pool_see(reactor, &seen, now);
+    if (seen.threads > staff->sizing.least)
+        staff->leaving += mp_pool_dismiss(&reactor->pool, seen.threads - staff->sizing.least);
+}
+
 void mp_threads_resize(struct mp_reactor *reactor, int64_t now)
 {
     struct mp_staff *staff = &reactor->pool.staff;
     struct mp_thread_seen seen;
-    if (!mp_thread_sizing_is_open(&staff->sizing))
+    if (!mp_thread_sizing_is_open(&staff->sizing)) {
+        dismiss_surplus(reactor, now);
         return;
+    }
     join_ended(reactor, now);
     mp_pool_see(reactor, &seen, now);
-    seen.coming = staff->existing - staff->leaving - (seen.threads + 1);
     int change = mp_thread_sizing_step(&staff->sizing, &seen);
     if (change > 0 && now >= staff->pause_until)
         start_some(reactor, (unsigned)change, now);

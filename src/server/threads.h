@@ -12,10 +12,18 @@
 int mp_threads_init(struct mp_reactor *reactor, unsigned handlers);
 void mp_threads_done(struct mp_reactor *reactor);
 
-/* One step of sizing: looks, and starts or lets go. Nothing at all when the number is fixed. */
+/* One step of sizing: looks, and starts or lets go. When the number is fixed: lets those go that
+ * have stood in for others. */
 void mp_threads_resize(struct mp_reactor *reactor, int64_t now);
 
 /* When that wants to look again although nothing happens: monotonic ns, or INT64_MAX. */
 int64_t mp_threads_next_look(const struct mp_reactor *reactor);
+
+/* A handler is stuck: starts a thread in the place of its own. False: there is none left, or it
+ * cannot be started. */
+bool mp_threads_replace(struct mp_reactor *reactor, int64_t now);
+
+/* Handlers that may run at once besides those that are stuck, threads that are coming included. */
+unsigned mp_threads_usable(struct mp_reactor *reactor);
 
 #endif

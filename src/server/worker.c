@@ -14,6 +14,7 @@
 #include "server/internal.h"
 #include "server/pool.h"
 #include "server/reactor.h"
+#include "server/stuck.h"
 
 void mp_worker_options_init(struct mp_worker_options *options)
 {
@@ -21,6 +22,8 @@ void mp_worker_options_init(struct mp_worker_options *options)
         .threads = 16,
         .connections = 16384,
         .request_timeout = 30 * MP_NSEC_PER_SEC,
+        .stuck_grace = 5 * MP_NSEC_PER_SEC,
+        .hang_timeout = 30 * MP_NSEC_PER_SEC,
         .header_timeout = 30 * MP_NSEC_PER_SEC,
         .body_timeout = 30 * MP_NSEC_PER_SEC,
         .body_rate = 500,
@@ -85,6 +88,8 @@ static int server_init(struct mp_server *server, const struct mp_worker_context 
     if (r == 0)
         r = mp_wakeup_init(&server->watcher);
     if (r == 0)
+        r = mp_stuck_new(server, &server->stuck);
+    if (r == 0)
         server->inspector = mp_inspector_new(server);
     if (r == 0 && context->options->access_log >= 0)
         r = mp_access_log_new(context->options->access_log, &server->access_log);
@@ -94,6 +99,7 @@ static int server_init(struct mp_server *server, const struct mp_worker_context 
 static void server_done(struct mp_server *server)
 {
     mp_inspector_free(server->inspector);
+    mp_stuck_free(server->stuck);
     mp_reactor_done(&server->reactor);
     mp_wakeup_done(&server->watcher);
     mp_access_log_free(server->access_log);

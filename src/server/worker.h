@@ -47,6 +47,9 @@ struct mp_worker_options {
     int64_t readable_timeout;     /* admission readable: until the first bytes */
     unsigned connections;         /* open connections at most; >= 1 */
     int64_t request_timeout;      /* handler's deadline */
+    int64_t slow_log;             /* a handler that runs for longer is logged, once */
+    int64_t stuck_grace;          /* past its deadline, before the worker asks to be replaced */
+    int64_t hang_timeout;         /* nobody could have the interpreter: before it does the same */
     int64_t queue_timeout;        /* a ready request waits no longer for its handler */
     const char *health_path;      /* HTTP: answered by the event core (health.h); NULL: none */
     int64_t header_timeout;       /* head complete, from its first byte or the accept */
@@ -65,6 +68,13 @@ struct mp_worker_options {
     int access_log;       /* descriptor or -1 */
     bool multiprocess;    /* told to applications */
 };
+
+/* Places of a worker that runs so many handlers at once: for their threads, one to lead, and those
+ * that stand in for threads whose handlers are stuck. The scoreboard has as many. */
+static inline unsigned mp_worker_places(unsigned threads)
+{
+    return threads + 1 + (threads < 128 ? threads : 128);
+}
 
 /* Sets every option to its default. */
 void mp_worker_options_init(struct mp_worker_options *options);
@@ -108,9 +118,10 @@ enum mp_worker_verb {
 };
 
 enum mp_retire_reason {
-    MP_RETIRE_STUCK = 1,    /* a handler is past its deadline */
+    MP_RETIRE_STUCK = 1,    /* a handler goes on past its deadline */
     MP_RETIRE_MAX_REQUESTS, /* as many handlers as it was to run have ended */
     MP_RETIRE_ASKED,        /* somebody has asked the master for it */
+    MP_RETIRE_HANGS,        /* the interpreter is held */
 };
 
 struct mp_worker_message {

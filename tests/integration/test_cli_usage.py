@@ -66,6 +66,8 @@ def test_help(option: str) -> None:
         "--header-timeout",
         "--queue-timeout",
         "--health-path",
+        "--heartbeat-timeout",
+        "--slow-log",
         "--version",
         "--help",
     ):
@@ -137,6 +139,8 @@ def test_an_abbreviation_is_no_option() -> None:
         ("--limit-request-body", "-1"),
         ("--worker-connections", "0"),
         ("--header-timeout", "x"),
+        ("--slow-log", "-1"),
+        ("--heartbeat-timeout", "often"),
     ],
     ids=" ".join,
 )

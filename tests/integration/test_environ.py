@@ -59,7 +59,7 @@ def test_the_required_variables(server: Server) -> None:
 
 def test_every_other_value_is_a_string(server: Server) -> None:
     for key, value in _environ(server, "/", [("X-Some", "thing")]).items():
-        if not key.startswith(("wsgi.", "test.")):
+        if not key.startswith(("wsgi.", "millpond.", "test.")):
             assert isinstance(value, str), key
 
 

@@ -35,7 +35,7 @@ int main(int argc, char **argv)
         return 2;
     listener.fd = mp_socket_listen(&listener.addr, &listen_options);
     if (listener.fd < 0 || mp_socket_pair(control) < 0 ||
-        mp_scoreboard_new(1, options.threads + 1, &board) < 0)
+        mp_scoreboard_new(1, mp_worker_places(options.threads), &board) < 0)
         return 1;
     signal(SIGPIPE, SIG_IGN);
     struct mp_worker_context context = {

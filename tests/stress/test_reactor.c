@@ -406,7 +406,7 @@ TEST(everything_at_once)
     int64_t seconds = text && atoi(text) > 0 ? atoi(text) : 10;
     TEST_BUDGET((unsigned)seconds * 3 + 60);
     harness_init(&h, true);
-    CHECK_OK(mp_scoreboard_new(1, 17, &h.board));
+    CHECK_OK(mp_scoreboard_new(1, mp_worker_places(16), &h.board));
     h.log.level = MP_LOG_ERROR;
     stress.h = &h;
     stress.epoch = 1;

@@ -127,7 +127,7 @@ TEST(streams_under_stress)
     harness_init(&h, true);
     lines_init(&h, MP_PROTOCOL_STREAM);
     h.board = NULL;
-    CHECK_OK(mp_scoreboard_new(1, 32, &h.board));
+    CHECK_OK(mp_scoreboard_new(1, 64, &h.board));
     choose_options(&h, &seed);
     harness_start(&h);
     for (unsigned i = 0; i < CLIENTS; i++) {

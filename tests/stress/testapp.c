@@ -221,7 +221,7 @@ static void stay(struct testapp_thread *place, struct mp_request *request)
 {
     struct testapp *testapp = place->testapp;
     atomic_store(&place->where, "stay");
-    while (!atomic_load(&testapp->release_stuck) && !is_interrupted(place))
+    while (!atomic_load(&testapp->release_stuck))
         testapp_nap(testapp, MP_NSEC_PER_MSEC);
     mp_response_reply(request, 200, "text/plain", "late\n", 5);
 }
@@ -230,16 +230,17 @@ static void hold(struct testapp_thread *place, struct mp_request *request)
 {
     struct timespec time = {.tv_nsec = MP_NSEC_PER_MSEC};
     atomic_store(&place->where, "hold");
-    while (!atomic_load(&place->testapp->release_stuck) && !is_interrupted(place))
+    while (!atomic_load(&place->testapp->release_stuck))
         nanosleep(&time, NULL);
     mp_response_reply(request, 200, "text/plain", "late\n", 5);
 }
 
 static void work(struct testapp_thread *place, struct mp_request *request, int64_t ns)
 {
+    int64_t nap = ns / 8 < 20 * MP_NSEC_PER_MSEC ? ns / 8 : 20 * MP_NSEC_PER_MSEC;
     atomic_store(&place->where, "work");
     for (int64_t end = mp_clock_now() + ns; mp_clock_now() < end && !is_interrupted(place);)
-        testapp_nap(place->testapp, ns / 8);
+        testapp_nap(place->testapp, nap);
     mp_response_reply(request, 200, "text/plain", "done\n", 5);
 }
 

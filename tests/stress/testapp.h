@@ -16,9 +16,9 @@
  *   /work/N      drops the lock and sleeps, in small steps, for N microseconds altogether
  *   /fail        ends without an answer
  *
- * /never, /hold and /work end early when the server raises an exception in them (inspection.h):
- * testapp.interrupted counts them. One that finds an exception at its start was meant for another:
- * testapp.innocent.
+ * /work ends early when the server raises an exception in it (inspection.h): testapp.interrupted
+ * counts that. A handler that finds an exception at its start, one that was meant for another, is
+ * counted by testapp.innocent.
  *   /custom...   what the test wants: testapp.custom
  *
  * With "?id=N" the answer has a field X-Id, and the bytes of its body depend on N as

@@ -32,6 +32,13 @@ def hold(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 @application.route
+def sleep(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """In one call, which no exception interrupts."""
+    time.sleep(float(query(environ).get("for", "60")))
+    return reply(start_response, "slept\n")
+
+
+@application.route
 def spin(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Keeps the interpreter to itself, in C code: nothing else runs in this process meanwhile."""
     sum(range(int(query(environ).get("count", "200000000"))))

@@ -60,7 +60,7 @@ void harness_start(struct harness *h)
     int control[2];
     struct mp_worker_message message;
     if (!h->board)
-        CHECK_OK(mp_scoreboard_new(1, h->options.threads + 1, &h->board));
+        CHECK_OK(mp_scoreboard_new(1, mp_worker_places(h->options.threads), &h->board));
     CHECK_OK(mp_socket_pair(control));
     h->control = control[0];
     int signals = h->context.signals > 0 ? h->context.signals : -1;

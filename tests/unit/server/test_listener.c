@@ -141,7 +141,7 @@ static void init_shared(struct harness *h)
 {
     harness_init(h, true);
     h->options.multiprocess = true;
-    CHECK_OK(mp_scoreboard_new(2, h->options.threads + 1, &h->board));
+    CHECK_OK(mp_scoreboard_new(2, mp_worker_places(h->options.threads), &h->board));
 }
 
 static struct mp_sb_worker *sibling(struct harness *h)
