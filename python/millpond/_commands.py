@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,20 +67,27 @@ def _top(client: Client, values: dict[str, Any]) -> int:
     return top(client, max(0.1, values.get("--interval", 1.0)))
 
 
+def _begin_dumps(client: Client, numbers: Sequence[int]) -> Iterator[Dump | str]:
+    """All are asked before the first is waited for; or what is wrong."""
+    for number in numbers:
+        try:
+            yield Dump(client, number)
+        except ControlError as error:
+            yield f"worker {number}: {error}"
+
+
 def _dump(client: Client, values: dict[str, Any]) -> int:
     one = values.get("--worker")
     workers = Observer(client).look().pool.workers
-    numbers = [one] if one else [worker.number for worker in workers if worker.pid]
+    serving = [worker.number for worker in workers if worker.pid and worker.state != "starting"]
     status = 0
-    for i, number in enumerate(numbers):
-        try:
-            text = Dump(client, number).wait()
-        except ControlError as error:
-            sys.stdout.flush()
-            sys.stderr.write(f"millpond: worker {number}: {error}\n")
-            status = 1
+    for i, dump in enumerate(list(_begin_dumps(client, [one] if one else serving))):
+        if isinstance(dump, Dump):
+            sys.stdout.write(("\n" if i else "") + dump.wait())
             continue
-        sys.stdout.write(("\n" if i else "") + text)
+        sys.stdout.flush()
+        sys.stderr.write(f"millpond: {dump}\n")
+        status = 1
     return status
 
 

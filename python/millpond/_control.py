@@ -34,6 +34,10 @@ class ControlError(RuntimeError):
     """No server was found, or it does not do what it was asked to; the text says why."""
 
 
+class ServerGone(ControlError):
+    """Nobody listens on that socket, or it is no more."""
+
+
 # -- where they are --------------------------------------------------------------------------------
 
 
@@ -175,11 +179,13 @@ class Answer:
 class Client:
     """A connection for each request: so nothing is held open, and a server that restarts is no matter."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
         self.path = path
+        self.patience = patience  # seconds
 
     def _ask(self, verb: int, value: int = 0, fd: int = -1) -> Answer:
         with _new_socket() as sock:
+            sock.settimeout(self.patience)
             try:
                 sock.connect(str(self.path))
                 request = REQUEST.pack(MAGIC, VERSION, verb, value)
@@ -188,7 +194,9 @@ class Client:
             except TimeoutError:
                 raise ControlError(f"{self.path}: the server does not answer") from None
             except OSError as error:
-                raise ControlError(f"{self.path}: {_explain(error)}") from None
+                gone = error.errno in (errno.ENOENT, errno.ECONNREFUSED)
+                kind = ServerGone if gone else ControlError
+                raise kind(f"{self.path}: {_explain(error)}") from None
         try:
             return self._judge(data, fds)
         except BaseException:

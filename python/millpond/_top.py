@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
 
-from millpond._control import Client, ControlError
+from millpond._control import Client, ControlError, ServerGone
 from millpond._dump import Dump
 from millpond._snapshot import Observer, Recent
 from millpond._status_view import count
@@ -46,6 +46,7 @@ SAME = {"k": "up", "j": "down", "g": "home", "G": "end", " ": "page-down", "b": 
 MESSAGE_SECONDS = 6.0
 SOON = 0.25  # after the first look, so that rates are there
 CONTROL_SECONDS = 2.0  # between two questions to the master itself
+PATIENCE = 1.0  # with the master
 ESCAPE = 0.05  # that the rest of a key's sequence may take
 
 
@@ -201,7 +202,7 @@ class Top:
         self._message_until = time.monotonic() + MESSAGE_SECONDS
 
     def run(self) -> None:
-        """Until somebody quits. ControlError: the server has ended."""
+        """Until somebody quits. ServerGone: it has ended."""
         try:
             while not self._quit:
                 self._step()
@@ -225,11 +226,20 @@ class Top:
 
     def _look(self, now: float) -> None:
         if now >= self._next_question:
-            self._next_question = now + CONTROL_SECONDS
-            self.observer.ask_again()
+            self._ask()
         self.snapshot = self.observer.look()
         self.recent = self.observer.look_back(self.snapshot)
         self._next_look = now + self.interval
+
+    def _ask(self) -> None:
+        """A master that does not answer is a matter to be seen, and not the end of looking."""
+        try:
+            self.observer.ask_again()
+        except ServerGone:
+            raise
+        except ControlError as error:
+            self.say(str(error), alarm=True)
+        self._next_question = time.monotonic() + CONTROL_SECONDS
 
     def _draw(self) -> None:
         width, height = self.screen.size
@@ -387,12 +397,13 @@ def can_show(out: TextIO, source: TextIO) -> bool:
 
 def top(client: Client, interval: float = 1.0) -> int:
     """Shows the server until somebody quits; returns the exit status."""
+    client.patience = PATIENCE
     observer = Observer(client)
     ended = ""
     with _quietly(), Screen(sys.stdin.fileno(), sys.stdout) as screen:
         try:
             Top(observer, screen, interval).run()
-        except ControlError:
+        except ServerGone:
             ended = f"the server (pid {observer.server.pid}) has ended"
     if ended:
         raise ControlError(ended)

@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -248,6 +249,40 @@ def test_the_end_of_the_server(start: Start, show: Show) -> None:
     assert terminal.wait_end() == 1
     assert terminal.is_restored
     assert terminal.complaint == f"millpond: the server (pid {server.pid}) has ended\n"
+
+
+def test_a_master_that_does_not_answer(start: Start, show: Show) -> None:
+    """It is stopped; the workers are not, and are seen."""
+    server = start(APP, workers=1)
+    terminal = show(server)
+    terminal.wait("worker 1")
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        terminal.wait("the server does not answer")
+        before = terminal.frames
+        server.wire().send(head("GET", "/hold?for=20"))
+        terminal.wait("GET  /hold")
+        assert terminal.frames > before
+        assert terminal.process.poll() is None
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def test_another_server_takes_the_place(start: Start, show: Show, tmp_path: Path) -> None:
+    """At the same socket, as when a service is restarted."""
+    place = str(tmp_path / "a.sock")
+    first = start(APP, "--control-socket", place)
+    terminal = show(first, "--control-socket", place)
+    (pid,) = first.worker_pids()
+    terminal.wait(f"pid {pid}")
+    terminal.process.send_signal(signal.SIGSTOP)
+    first.stop()
+    second = start(APP, "--control-socket", place)
+    terminal.process.send_signal(signal.SIGCONT)
+    (pid,) = second.worker_pids()
+    terminal.wait(f"pid {pid}")
+    terminal.press("q")
+    assert terminal.wait_end() == 0
 
 
 def test_without_a_terminal_it_is_status(start: Start) -> None:
