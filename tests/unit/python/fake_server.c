@@ -238,3 +238,11 @@ void fake_request_done(struct mp_request *request)
     mp_buffer_done(&request->out);
     mp_buffer_done(&request->flushed);
 }
+
+int mp_request_extend_deadline(struct mp_request *request, int64_t ns)
+{
+    if (request->late)
+        return -ETIME;
+    request->extended = ns;
+    return 0;
+}

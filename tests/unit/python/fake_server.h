@@ -34,6 +34,7 @@ struct mp_request {
     /* What happens to the response. */
     int64_t gone_after; /* bytes of body after which the client is gone; -1: stays */
     bool flush_fails;   /* the spool is full: -ENOSPC */
+    bool late;          /* its deadline has passed */
 
     /* What is known of it. */
     int status; /* 0: not begun */
@@ -44,7 +45,8 @@ struct mp_request {
     int64_t declared;
     uint64_t written;
     unsigned flushes;
-    unsigned files; /* calls of mp_response_sendfile */
+    int64_t extended; /* ns that it was given last; 0: never */
+    unsigned files;   /* calls of mp_response_sendfile */
     struct mp_buffer reason;
     struct mp_buffer fields;   /* "name: value\n" */
     struct mp_buffer out;      /* the body */

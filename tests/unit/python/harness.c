@@ -118,28 +118,21 @@ static PyObject *bytes_of(const struct mp_buffer *buffer)
 
 static PyObject *describe(const struct mp_request *request, int64_t nanoseconds)
 {
-    return Py_BuildValue("{s:i,s:N,s:N,s:N,s:N,s:O,s:O,s:O,s:I,s:L}", "status", request->status,
-                         "reason", bytes_of(&request->reason), "fields", bytes_of(&request->fields),
-                         "body", bytes_of(&request->out), "flushed", list_flushes(request),
-                         "failed", request->failed ? Py_True : Py_False, "ended",
-                         request->ended ? Py_True : Py_False, "committed",
-                         request->committed ? Py_True : Py_False, "files", request->files,
-                         "nanoseconds", (long long)nanoseconds);
+    return Py_BuildValue(
+        "{s:i,s:N,s:N,s:N,s:N,s:O,s:O,s:O,s:I,s:L,s:L}", "status", request->status, "reason",
+        bytes_of(&request->reason), "fields", bytes_of(&request->fields), "body",
+        bytes_of(&request->out), "flushed", list_flushes(request), "failed",
+        request->failed ? Py_True : Py_False, "ended", request->ended ? Py_True : Py_False,
+        "committed", request->committed ? Py_True : Py_False, "files", request->files, "extended",
+        (long long)request->extended, "nanoseconds", (long long)nanoseconds);
 }
 
 static PyObject *gateway_request(PyObject *obj, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {(char *)"head",
-                            (char *)"body",
-                            (char *)"peer",
-                            (char *)"local",
-                            (char *)"spooled",
-                            (char *)"disk_fails",
-                            (char *)"disk_ms",
-                            (char *)"gone_after",
-                            (char *)"flush_fails",
-                            (char *)"repeat",
-                            NULL};
+    static char *names[] = {(char *)"head",    (char *)"body",       (char *)"peer",
+                            (char *)"local",   (char *)"spooled",    (char *)"disk_fails",
+                            (char *)"disk_ms", (char *)"gone_after", (char *)"flush_fails",
+                            (char *)"late",    (char *)"repeat",     NULL};
     struct gateway *self = (struct gateway *)obj;
     struct mp_request request = {.gone_after = -1, .declared = -1, .socket = -1};
     Py_buffer head;
@@ -149,13 +142,14 @@ static PyObject *gateway_request(PyObject *obj, PyObject *args, PyObject *kwargs
     int spooled = 0;
     int disk_fails = 0;
     int flush_fails = 0;
+    int late = 0;
     long long gone_after = -1;
     PyObject *result = NULL;
 
     unsigned long repeat = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*|y*ssppILpk", names, &head, &body, &peer,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*|y*ssppILppk", names, &head, &body, &peer,
                                      &local, &spooled, &disk_fails, &request.disk_ms, &gone_after,
-                                     &flush_fails, &repeat))
+                                     &flush_fails, &late, &repeat))
         return NULL;
     request.text = head.buf;
     request.body = body.buf;
@@ -163,6 +157,7 @@ static PyObject *gateway_request(PyObject *obj, PyObject *args, PyObject *kwargs
     request.spooled = spooled;
     request.disk_fails = disk_fails;
     request.flush_fails = flush_fails;
+    request.late = late;
     request.gone_after = gone_after;
     if (parse(&request, &head) == 0 && parse_address(peer, &request.peer) == 0 &&
         parse_address(local, &request.local) == 0) {

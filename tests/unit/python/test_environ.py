@@ -44,9 +44,10 @@ class EnvironTest(GatewayTest):
         }
         for key, value in expected.items():
             self.assertEqual(value, environ[key], key)
-        self.assertEqual({*expected, "wsgi.input", "wsgi.errors"}, set(environ))
+        others = {"wsgi.input", "wsgi.errors", "millpond.extend_deadline"}
+        self.assertEqual({*expected, *others}, set(environ))
         for key, value in environ.items():
-            if not key.startswith("wsgi."):
+            if not key.startswith(("wsgi.", "millpond.")):
                 self.assertIs(str, type(value), key)
 
     def test_flags_are_told(self):
@@ -173,7 +174,9 @@ class EnvironTest(GatewayTest):
         seen = []
 
         def application(environ, start_response):
-            seen.append({k: v for k, v in environ.items() if not k.startswith("wsgi.")})
+            seen.append(
+                {k: v for k, v in environ.items() if not k.startswith(("wsgi.", "millpond."))}
+            )
             environ["mine"] = environ["PATH_INFO"] = environ["HTTP_HOST"] = "changed"
             environ.pop("SCRIPT_NAME")
             ok(start_response)

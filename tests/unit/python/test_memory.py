@@ -32,7 +32,8 @@ class MemoryTest(GatewayTest):
         kept = []
 
         def application(environ, start_response):
-            seen[:] = [{k: v for k, v in environ.items() if not k.startswith("wsgi.")}]
+            plain = {k: v for k, v in environ.items() if not k.startswith(("wsgi.", "millpond."))}
+            seen[:] = [plain]
             kept[:] = [environ, start_response]
             environ["wsgi.input"].read(2)
             environ["wsgi.input"].readline()

@@ -368,7 +368,8 @@ class StopPoolTest(PoolTest):
 TIMES = {"p50": float, "p90": float, "p99": float, "max": float, "count": int}
 WORKER = {
     "number": int, "pid": int, "generation": int, "state": str, "started": float,
-    "heartbeat": float, "connections": int, "waiting": int, "handlers": int, "requests": int,
+    "heartbeat": float, "connections": int, "waiting": int, "waiting_since": float, "shed": int,
+    "health_checks": int, "handlers": int, "requests": int,
     "accepted": int, "stuck": int, "queue_wait": dict, "handler_time": dict, "threads": list,
 }  # fmt: skip
 THREAD = {
