@@ -15,6 +15,7 @@ SCHEMA = 1  # of the JSON: it grows when a name changes its meaning or goes, not
 GLYPHS = {"working": "█", "leading": "▓", "ready": "░", "stuck": "✗"}
 COLOURS = {"working": "green", "leading": "cyan", "ready": "dim", "stuck": "alarm"}
 BUSY = ("working", "stuck")
+REQUESTS_MOST = 40  # that status shows: the longest
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -234,7 +235,7 @@ def request_text(thread: ThreadStatus) -> str:
 def _request_rows(snapshot: Snapshot) -> list[list[Cell]]:
     names = ("worker", "thread", "state", "for", "request", "client")
     rows = [[Cell(name, "dim") for name in names]]
-    for worker, thread in busy_threads(snapshot):
+    for worker, thread in busy_threads(snapshot)[:REQUESTS_MOST]:
         colour = "alarm" if thread.state == "stuck" else ""
         rows.append(
             [
@@ -260,6 +261,9 @@ def status_text(snapshot: Snapshot, style: Style) -> str:
     requests = _request_rows(snapshot)
     if len(requests) > 1:
         lines += ["", *table(requests, (0, 1, 3), style)]
+    more = len(busy_threads(snapshot)) - REQUESTS_MOST
+    if more > 0:
+        lines.append(style.paint(f"  and {more:,} more, which have run for less", "dim"))
     return style.plain("\n".join(lines) + "\n")
 
 

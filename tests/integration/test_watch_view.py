@@ -202,6 +202,14 @@ def test_the_table_of_a_known_pool() -> None:
     assert status_text(_busy_pool(2), Style(unicode=False)).isascii()
 
 
+def test_the_longest_of_many_requests_are_shown() -> None:
+    text = status_text(_busy_pool(100), PLAIN)
+    assert text.count("  GET  ") == 40
+    assert "/path/99 " in text
+    assert "/path/1 " not in text
+    assert text.splitlines()[-1] == "  and 61 more, which have run for less"
+
+
 def test_json_has_the_names_that_the_manual_has() -> None:
     page = (Path(__file__).parents[2] / "docs" / "user" / "watching.md").read_text()
 
