@@ -20,7 +20,9 @@ Buckets = Sequence[int]
 LIMITS = _core.histogram_limits()
 TICKS = os.sysconf("SC_CLK_TCK")
 NONE_YET = Times(0.0, 0.0, 0.0, 0.0, 0)
-MEMORY_SECONDS = 3.0  # between two looks at a process's memory, which cost it something
+# Between two looks at a process's memory: they keep it from mapping more meanwhile, and take longer the
+# more it has. At least so many seconds, and so many times as long as the look took.
+MEMORY_SECONDS, MEMORY_TIMES = 3.0, 300.0
 WINDOW_SECONDS = 5.0  # of rates and percentiles
 
 
@@ -175,7 +177,7 @@ class Observer:
         self.client = client
         self.server, self._board = client.hello()
         self._past: deque[Snapshot] = deque()
-        self._memory: dict[int, tuple[float, int]] = {}
+        self._memory: dict[int, tuple[float, int]] = {}  # by pid: when to look again, bytes
 
     def ask_again(self) -> None:
         """What the server says of itself may have changed: how many workers are wanted, for example.
@@ -199,10 +201,12 @@ class Observer:
         return Snapshot(now, self.server, pool, counts, usage)
 
     def _usage(self, worker: WorkerStatus, now: float) -> Usage:
-        seen, memory = self._memory.get(worker.pid, (-1e9, 0))
-        if now - seen >= MEMORY_SECONDS:
+        due, memory = self._memory.get(worker.pid, (0.0, 0))
+        if now >= due:
+            began = time.monotonic()
             memory = memory_bytes(worker.pid)
-            self._memory[worker.pid] = (now, memory)
+            took = time.monotonic() - began
+            self._memory[worker.pid] = (now + max(MEMORY_SECONDS, MEMORY_TIMES * took), memory)
         return Usage(cpu_seconds(worker.pid), memory)
 
     def look_back(self, new: Snapshot) -> Recent:
