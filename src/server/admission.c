@@ -45,6 +45,7 @@ struct mp_request *mp_admission_pick(struct mp_reactor *reactor, struct mp_threa
     pool->handlers++;
     if (pool->handlers > pool->peak)
         pool->peak = pool->handlers;
+    thread->route = request->route;
     thread->counted = !blocks;
     if (!blocks) {
         thread->brief = mp_routes_is_short(pool->routes, request->route);

@@ -192,8 +192,9 @@ struct mp_thread {
     int64_t io_date;         /* second that date is for */
     char date[MP_HTTP_DATE_SIZE];
     /* Under pool->lock: */
-    bool counted; /* its handler counts as computing */
-    bool brief;   /* ... and is of a route that is known to be short */
+    uint64_t route; /* of the last handler that was picked for it */
+    bool counted;   /* its handler counts as computing */
+    bool brief;     /* ... and is of a route that is known to be short */
     /*
      * The handler now running, for the control thread: started_at is set last (release) when it
      * begins and exchanged for 0 first when it ends. See claim.h.
@@ -239,6 +240,7 @@ struct mp_pool {
     unsigned computing;  /* of them, those that count as computing */
     unsigned brief;      /* of those, the ones of routes that are known to be short */
     int64_t admitted_at; /* when the last one that counts began */
+    unsigned sample_at;  /* control thread: whom it has looked at last; see watch.c */
     bool stopping;
     struct mp_litter litter;
     _Atomic bool has_litter;

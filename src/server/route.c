@@ -127,15 +127,39 @@ static bool is_old_news(const struct mp_route *slot, const struct mp_route_sampl
            atomic_load_explicit(&slot->wall, memory_order_relaxed) <= WORTH_MEASURING;
 }
 
+/* Enough to be taken for one that waits, and so little that the first run outweighs it. */
+static void suspect_one(struct mp_route *route)
+{
+    atomic_store_explicit(&route->wall, SHORT + 1, memory_order_relaxed);
+    atomic_store_explicit(&route->blocked, SHORT + 1, memory_order_relaxed);
+}
+
+static void take_slot(struct mp_route *slot, uint32_t tag)
+{
+    atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
+    atomic_store_explicit(&slot->wall, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->blocked, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->asked, 0, memory_order_relaxed);
+}
+
+void mp_routes_suspect(struct mp_routes *routes, uint64_t hash)
+{
+    struct mp_route *slot = &routes->slots[(hash >> 8) % MP_ROUTE_SLOTS];
+    uint32_t tag = tag_of(hash);
+    if (atomic_load_explicit(&slot->tag, memory_order_relaxed) == tag)
+        return;
+    take_slot(slot, tag);
+    suspect_one(slot);
+    if (atomic_load_explicit(&routes->overall.wall, memory_order_relaxed) == 0)
+        suspect_one(&routes->overall);
+}
+
 void mp_routes_learn(struct mp_routes *routes, uint64_t hash, const struct mp_route_sample *sample)
 {
     struct mp_route *slot = &routes->slots[(hash >> 8) % MP_ROUTE_SLOTS];
     uint32_t tag = tag_of(hash);
     if (atomic_load_explicit(&slot->tag, memory_order_relaxed) != tag) {
-        atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
-        atomic_store_explicit(&slot->wall, 0, memory_order_relaxed);
-        atomic_store_explicit(&slot->blocked, 0, memory_order_relaxed);
-        atomic_store_explicit(&slot->asked, 0, memory_order_relaxed);
+        take_slot(slot, tag);
     } else if (is_old_news(slot, sample)) {
         return;
     }

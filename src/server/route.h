@@ -58,6 +58,9 @@ bool mp_routes_is_fast(const struct mp_routes *routes, uint64_t hash);
  * little is known of it, or nothing new for a while. */
 bool mp_routes_wants_cpu(struct mp_routes *routes, uint64_t hash);
 
+/* A handler that has not ended has been seen to wait: counts until the first of its route ends. */
+void mp_routes_suspect(struct mp_routes *routes, uint64_t hash);
+
 void mp_routes_learn(struct mp_routes *routes, uint64_t hash, const struct mp_route_sample *sample);
 
 #endif

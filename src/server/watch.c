@@ -13,6 +13,10 @@
  */
 #define LOCKED_LONG (12 * MP_NSEC_PER_MSEC)
 
+/* Threads that are looked at in one tick: each costs some system calls, and the pool's lock is held
+ * meanwhile. Without a GIL all handlers may count as computing. */
+enum { LOOKS_MOST = 8 };
+
 /* Under the lock: gives the token, if it still is as it was seen, to a parked thread. */
 static struct mp_thread *put_in(struct mp_reactor *reactor, uint64_t seen)
 {
@@ -55,6 +59,8 @@ static void learn_early(const struct mp_thread *thread, int64_t elapsed, int64_t
     const struct mp_route_sample sample = {.wall = elapsed, .computing = cpu};
     if (reactor->protocol->route != 0)
         mp_routes_learn(reactor->pool.routes, reactor->protocol->route, &sample);
+    else
+        mp_routes_suspect(reactor->pool.routes, thread->route);
 }
 
 /*
@@ -81,19 +87,20 @@ static bool waits(const struct mp_pool *pool, const struct mp_thread *thread, in
     return pool->handlers == 1 || (long_ago && (cpu == 0 || process_cpu < elapsed / 8));
 }
 
-/* Under the lock: a handler that counts, but does not use the CPU although it could, waits. */
-static void sample_one(struct mp_pool *pool, struct mp_thread *thread, int64_t now)
+/* Under the lock: a handler that counts, but does not use the CPU although it could, waits. False
+ * when there was nothing to look at. */
+static bool sample_one(struct mp_pool *pool, struct mp_thread *thread, int64_t now)
 {
     int64_t started = atomic_load_explicit(&thread->started_at, memory_order_acquire);
     if (started <= 0 || !thread->counted)
-        return;
+        return false;
     int64_t elapsed = now - thread->cpu_seen_at;
     if (thread->cpu_seen_for == started && elapsed < MP_TICK_NS / 2)
-        return;
+        return false;
     int64_t cpu = mp_clock_other_thread_cpu(thread->id);
     int64_t process_cpu = mp_clock_process_cpu();
     if (cpu < 0)
-        return;
+        return true;
     if (thread->cpu_seen_for == started &&
         (cpu - thread->cpu_seen) * pool->computing < elapsed / 8) {
         int64_t gain = cpu - thread->cpu_seen;
@@ -101,13 +108,24 @@ static void sample_one(struct mp_pool *pool, struct mp_thread *thread, int64_t n
             mp_admission_discount(pool, thread);
             learn_early(thread, elapsed, gain);
         } else if (elapsed < LOCKED_LONG * pool->computing) {
-            return; /* so far: look back to the same moment again */
+            return true; /* so far: look back to the same moment again */
         }
     }
     thread->cpu_seen_for = started;
     thread->cpu_seen = cpu;
     thread->cpu_seen_of_process = process_cpu;
     thread->cpu_seen_at = now;
+    return true;
+}
+
+/* Under the lock: goes on where the last tick has stopped. */
+static void sample_some(struct mp_pool *pool, int64_t now)
+{
+    unsigned looks = 0;
+    for (unsigned i = 0; i < pool->thread_count && looks < LOOKS_MOST && pool->computing > 0; i++) {
+        pool->sample_at = pool->sample_at + 1 < pool->thread_count ? pool->sample_at + 1 : 0;
+        looks += sample_one(pool, &pool->threads[pool->sample_at], now);
+    }
 }
 
 /* Under the lock: starts what may start on threads that are parked. */
@@ -132,8 +150,7 @@ static bool help_waiting(struct mp_reactor *reactor, int64_t now)
     pthread_mutex_lock(&pool->lock);
     bool waiting = pool->fifo_size > 0;
     if (waiting) {
-        for (unsigned i = 0; pool->computing > 0 && i < pool->thread_count; i++)
-            sample_one(pool, &pool->threads[i], now);
+        sample_some(pool, now);
         /* Without a handler anywhere the leader itself is about to start one. */
         if (pool->handlers > 0)
             dispatch(reactor, now);

@@ -173,3 +173,27 @@ TEST(extreme_times_do_not_wrap)
     run_often(route("/more"), 10 * MS, 1000 * MS);
     CHECK(!mp_routes_blocks(&routes, route("/more")));
 }
+
+TEST(one_that_waits_is_suspected_until_one_has_ended)
+{
+    mp_routes_init(&routes);
+    run_often(route("/quick"), 20 * US, 19 * US);
+    mp_routes_suspect(&routes, route("/slow"));
+    CHECK(mp_routes_blocks(&routes, route("/slow")));
+    CHECK(!mp_routes_blocks(&routes, route("/quick")));
+    CHECK(!mp_routes_blocks(&routes, route("/stranger")));
+    run(route("/slow"), 100 * MS, 0);
+    CHECK(mp_routes_blocks(&routes, route("/slow")));
+}
+
+TEST(the_first_that_ends_refutes_it)
+{
+    mp_routes_init(&routes);
+    mp_routes_suspect(&routes, route("/computes"));
+    CHECK(mp_routes_blocks(&routes, route("/computes")));
+    CHECK(mp_routes_blocks(&routes, route("/stranger"))); /* all that is known */
+    run(route("/computes"), 20 * MS, 18 * MS);
+    CHECK(!mp_routes_blocks(&routes, route("/computes")));
+    mp_routes_suspect(&routes, route("/computes")); /* too late */
+    CHECK(!mp_routes_blocks(&routes, route("/computes")));
+}
