@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How many CPUs a process may use: those of its affinity mask, and no more than the quota of the
- * control groups it is in. A quota binds all groups below it, so every ancestor is asked. Inside a
- * container /proc/self/cgroup may name a path of the host that is not there: what is missing is
- * passed over, up to the root of the mount, which is the container's own group.
+ * control groups it is in.
  */
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +11,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "os/cgroup.h"
 #include "os/fd.h"
 #include "os/process.h"
 
@@ -68,83 +67,26 @@ static unsigned quota_v1(const char *group)
     return cpus_of_quota(strtoll(quota, NULL, 10), strtoll(period, NULL, 10));
 }
 
-/* The least quota of a group and of all those above it, up to the mount. */
-static unsigned least_quota(const char *mount, const char *group, unsigned (*quota)(const char *))
+static uint64_t bound_v2(const char *group)
 {
-    char path[PATH_MAX];
-    size_t mount_len = strlen(mount);
-    unsigned least = UINT_MAX;
+    unsigned cpus = quota_v2(group);
 
-    if (snprintf(path, sizeof(path), "%s%s", mount, group) >= (int)sizeof(path))
-        return UINT_MAX;
-    for (;;) {
-        unsigned cpus = quota(path);
-        char *slash = strrchr(path, '/');
-
-        if (cpus < least)
-            least = cpus;
-        if (!slash || slash < path + mount_len)
-            return least;
-        *slash = '\0';
-    }
+    return cpus < UINT_MAX ? cpus : MP_CGROUP_NONE;
 }
 
-/* True when name is one of the comma-separated words in list, n bytes long. */
-static bool has_word(const char *list, size_t n, const char *name)
+static uint64_t bound_v1(const char *group)
 {
-    size_t len = strlen(name);
+    unsigned cpus = quota_v1(group);
 
-    for (const char *at = list; at + len <= list + n; at++) {
-        bool starts = at == list || at[-1] == ',';
-        bool ends = at + len == list + n || at[len] == ',';
-
-        if (starts && ends && memcmp(at, name, len) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* One line of /proc/self/cgroup: "0::/path" (version 2) or "4:cpu,cpuacct:/path". */
-static unsigned quota_of_line(const char *sysfs, const char *line)
-{
-    const char *controllers = strchr(line, ':');
-    const char *path = controllers ? strchr(controllers + 1, ':') : NULL;
-    char mount[PATH_MAX];
-    unsigned least;
-    size_t n;
-
-    if (!path)
-        return UINT_MAX;
-    n = (size_t)(path - (controllers + 1));
-    if (n == 0) {
-        least = least_quota(sysfs, path + 1, quota_v2);
-        snprintf(mount, sizeof(mount), "%s/unified", sysfs);
-        return least != UINT_MAX ? least : least_quota(mount, path + 1, quota_v2);
-    }
-    if (!has_word(controllers + 1, n, "cpu"))
-        return UINT_MAX;
-    snprintf(mount, sizeof(mount), "%s/%.*s", sysfs, (int)n, controllers + 1);
-    least = least_quota(mount, path + 1, quota_v1);
-    snprintf(mount, sizeof(mount), "%s/cpu", sysfs);
-    return least != UINT_MAX ? least : least_quota(mount, path + 1, quota_v1);
+    return cpus < UINT_MAX ? cpus : MP_CGROUP_NONE;
 }
 
 /* The bound that control groups set; UINT_MAX when there is none. */
 static unsigned cgroup_bound(const char *sysfs, const char *membership)
 {
-    char text[8192];
-    char *rest = NULL;
-    unsigned least = UINT_MAX;
+    uint64_t least = mp_cgroup_least(sysfs, membership, "cpu", bound_v2, bound_v1);
 
-    if (mp_fd_read_text(membership, text, sizeof(text)) < 0)
-        return UINT_MAX;
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        unsigned cpus = quota_of_line(sysfs, line);
-
-        if (cpus < least)
-            least = cpus;
-    }
-    return least;
+    return least < UINT_MAX ? (unsigned)least : UINT_MAX;
 }
 
 /* The kernel refuses a mask that is smaller than its own: larger ones are tried. */
@@ -171,7 +113,7 @@ static unsigned affinity_count(void)
 unsigned mp_cpu_count(void)
 {
     unsigned cpus = affinity_count();
-    unsigned bound = cgroup_bound("/sys/fs/cgroup", "/proc/self/cgroup");
+    unsigned bound = cgroup_bound(MP_CGROUP_ROOT, MP_CGROUP_MEMBERSHIP);
 
     return cpus < bound ? cpus : bound;
 }

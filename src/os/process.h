@@ -67,7 +67,18 @@ void mp_thread_set_name(const char *name);
  * (versions 2 and 1; rounded up); >= 1. */
 unsigned mp_cpu_count(void);
 
-/* Proportional set size of a process in bytes (smaps_rollup), or -errno (-ESRCH: it has ended). */
+/* Bytes of memory that processes may still take: of the machine, and within the limits of the
+ * control groups (versions 2 and 1). UINT64_MAX: not known. */
+uint64_t mp_memory_available(void);
+
+/* Resident set size of a process in bytes, or -errno (-ESRCH: it has ended). Cheap. */
+int64_t mp_process_rss(pid_t pid);
+
+/* CPU time that a process has used so far, in ns, or -errno. A system call. */
+int64_t mp_process_cpu(pid_t pid);
+
+/* Proportional set size of a process in bytes (smaps_rollup), or -errno (-ESRCH: it has ended). The
+ * kernel walks all its pages: a millisecond for every few hundred MiB, or more. */
 int64_t mp_process_pss(pid_t pid);
 
 #endif

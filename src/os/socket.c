@@ -141,3 +141,13 @@ ssize_t mp_socket_sendv(int fd, const struct iovec *iov, int count, bool more)
     } while (moved == -1 && errno == EINTR);
     return moved == -1 ? -errno : moved;
 }
+
+int mp_socket_backlog(int fd)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof(info);
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == -1)
+        return -ENOTSUP;
+    return info.tcpi_state == TCP_LISTEN ? (int)info.tcpi_unacked : -ENOTSUP;
+}

@@ -99,6 +99,10 @@ ssize_t mp_socket_recv(int fd, void *data, size_t n);
 ssize_t mp_socket_send(int fd, const void *data, size_t n, bool more);
 ssize_t mp_socket_sendv(int fd, const struct iovec *iov, int count, bool more);
 
+/* Connections that wait in a listening socket to be accepted; -ENOTSUP where the kernel does not
+ * say (it does for TCP). */
+int mp_socket_backlog(int fd);
+
 /* A connected pair of SOCK_SEQPACKET UNIX sockets, CLOEXEC, non-blocking. */
 int mp_socket_pair(int ret_fds[2]);
 

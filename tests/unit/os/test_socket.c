@@ -320,3 +320,30 @@ TEST(datagrams_of_unix_sockets_may_have_no_sender)
     CHECK_EQ(peer.len, 0);
     close_pair(fds);
 }
+
+TEST(backlog_of_a_listening_socket)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(addr);
+    int fds[2];
+    int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int clients[3];
+
+    CHECK_OK(bind(listening, (struct sockaddr *)&addr, size));
+    CHECK_OK(listen(listening, 16));
+    CHECK_OK(getsockname(listening, (struct sockaddr *)&addr, &size));
+    CHECK_EQ(mp_socket_backlog(listening), 0);
+    for (int i = 0; i < 3; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK_OK(connect(clients[i], (struct sockaddr *)&addr, size));
+    }
+    CHECK_EQ(mp_socket_backlog(listening), 3);
+    CHECK_EQ(mp_socket_backlog(clients[0]), -ENOTSUP);
+    CHECK_OK(mp_socket_pair(fds));
+    CHECK_EQ(mp_socket_backlog(fds[0]), -ENOTSUP);
+    for (int i = 0; i < 3; i++)
+        close(clients[i]);
+    close(fds[0]);
+    close(fds[1]);
+    close(listening);
+}
