@@ -66,6 +66,7 @@ struct mp_sb_worker {
     MP_CACHE_ALIGNED _Atomic int64_t heartbeat; /* monotonic ns */
     _Atomic uint32_t threads;                   /* handlers that may run at once */
     _Atomic uint32_t stuck;
+    _Atomic uint32_t seats; /* of the bound on all workers' threads: seats.h */
     /* reactor */
     MP_CACHE_ALIGNED _Atomic uint32_t connections;
     _Atomic uint32_t fifo_depth; /* requests that are ready and wait */
