@@ -80,6 +80,7 @@ int mp_conn_new(struct mp_reactor *reactor, int fd, const struct mp_sockaddr *pe
     conn->phase_start = now;
     mp_list_append(&reactor->conns, &conn->link);
     reactor->conn_count++;
+    reactor->unheard++;
     atomic_store_explicit(&reactor->server->slot->connections, reactor->conn_count,
                           memory_order_relaxed);
     *ret_conn = conn;
@@ -145,6 +146,7 @@ void mp_conn_close(struct mp_thread *thread, struct mp_conn *conn)
     mp_list_remove(&conn->link);
     mp_list_insert(&reactor->spare_conns, &conn->link);
     reactor->conn_count--;
+    reactor->unheard -= conn->requests == 0;
     reactor->closed = true;
     atomic_store_explicit(&reactor->server->slot->connections, reactor->conn_count,
                           memory_order_relaxed);
@@ -212,6 +214,7 @@ void mp_conn_done_all(struct mp_reactor *reactor)
         mp_list_append(&reactor->spare_conns, &conn->link);
     }
     reactor->conn_count = 0;
+    reactor->unheard = 0;
     if (reactor->server->slot)
         atomic_store_explicit(&reactor->server->slot->connections, 0, memory_order_relaxed);
     while ((node = mp_list_pop(&reactor->spare_conns))) {

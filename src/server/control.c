@@ -44,7 +44,7 @@ struct control {
     unsigned quiet;  /* ticks without anything to see */
     unsigned calm;   /* ticks without tension */
     int64_t beat_at; /* next heartbeat */
-    bool retiring;
+    enum mp_retire_reason retiring; /* what the master was told; 0: nothing */
     struct mp_dump *dump; /* under way; NULL: none */
     int status;           /* -1: goes on */
 };
@@ -117,18 +117,21 @@ static void read_signals(struct control *control)
 
 /* ---- replacement ------------------------------------------------------------------------- */
 
+/* Who is to be recycled waits for its turn; who is stuck does not. */
 static void retire(struct control *control, enum mp_retire_reason reason)
 {
-    if (!control->retiring)
-        control->retiring =
-            mp_control_tell(control->server->context, MP_WORKER_RETIRE, reason) == 0;
+    bool again = control->retiring == MP_RETIRE_MAX_REQUESTS && reason != MP_RETIRE_MAX_REQUESTS;
+    if (control->retiring && !again)
+        return;
+    if (mp_control_tell(control->server->context, MP_WORKER_RETIRE, reason) == 0)
+        control->retiring = reason;
 }
 
 static void look_at_age(struct control *control)
 {
     const struct mp_sb_worker *slot = control->server->slot;
-    if (atomic_load_explicit(&slot->requests, memory_order_relaxed) >=
-        control->server->requests_max)
+    if (!control->retiring && atomic_load_explicit(&slot->requests, memory_order_relaxed) >=
+                                  control->server->requests_max)
         retire(control, MP_RETIRE_MAX_REQUESTS);
 }
 

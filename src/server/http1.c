@@ -272,6 +272,7 @@ static enum progress make_ready(struct mp_thread *thread, struct mp_conn *conn, 
     if (mp_conn_stash(conn, rest, rest_size) < 0)
         conn->close_after = true; /* what comes behind is lost: this answer is the last */
     request->ready_at = now;
+    conn->reactor->unheard -= conn->requests == 0;
     conn->requests++;
     if (mp_health_is_check(server_of(conn), request)) {
         answer_health(thread, conn, now);

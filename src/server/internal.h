@@ -287,6 +287,7 @@ struct mp_reactor {
     struct mp_list fresh;     /* requests made ready in this turn, not in the FIFO yet */
     unsigned fresh_size;
     unsigned conn_count;
+    unsigned unheard;  /* of them, those that have not brought a request yet */
     bool accepting;    /* the listeners are in the poller */
     bool closed;       /* a connection, since the listeners and the drain were last looked at */
     unsigned siblings; /* other workers that serve */
@@ -294,6 +295,7 @@ struct mp_reactor {
     uint32_t draining; /* what of server->draining has been acted on */
     _Atomic bool stop; /* the pool ends: lead no more */
     int64_t accept_pause_until;
+    int64_t full_since; /* as many requests are here as there may be threads; 0: not; listener.c */
     bool accept_reported;     /* the log knows of the pause */
     unsigned shed_unreported; /* requests shed since the log was told */
     int64_t shed_report_at;   /* not before that */

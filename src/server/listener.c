@@ -12,18 +12,29 @@
 #include "server/protocol.h"
 
 enum {
-    ACCEPT_ALONE = 64,  /* connections at a time when there are no siblings */
-    ACCEPT_SHARED = 4,  /* ... and when there are: the others are waking up */
-    IMBALANCE_MIN = 16, /* connections more than a sibling that are no reason to stop */
+    ACCEPT_ALONE = 64,     /* connections at a time when there are no siblings */
+    ACCEPT_SHARED = 4,     /* ... and when there are: the others are waking up */
+    ENOUGH_TO_COMPUTE = 8, /* requests at once, under a GIL, when handlers compute */
+    IMBALANCE_MIN = 16,    /* connections more than a sibling that are no reason to stop */
 };
+
+/* A worker that has all the requests that it can run leaves further connections for so long to
+ * workers that the master may start; then it takes them all the same, and lets them wait. */
+#define ACCEPT_FOR_OTHERS (500 * MP_NSEC_PER_MSEC)
 
 #define ACCEPT_PAUSE (250 * MP_NSEC_PER_MSEC)
 /* A sibling that has not beaten for so long may not be accepting: nobody is held back for it. */
 #define SIBLING_SILENT (2 * MP_NSEC_PER_SEC)
 
+/* Whether the master may start another worker. */
+static bool may_get_sibling(const struct mp_reactor *reactor)
+{
+    return reactor->siblings + 1 < reactor->server->options->workers_most;
+}
+
 static bool shared(const struct mp_reactor *reactor)
 {
-    return reactor->siblings > 0;
+    return reactor->siblings > 0 || may_get_sibling(reactor);
 }
 
 static bool out_of_resources(int error)
@@ -133,14 +144,44 @@ static bool sibling_is_better(struct mp_reactor *reactor, bool busy, int64_t now
         reactor->siblings++;
         unsigned depth = atomic_load_explicit(&slot->fifo_depth, memory_order_relaxed);
         unsigned handlers = atomic_load_explicit(&slot->handlers, memory_order_relaxed);
-        unsigned threads = atomic_load_explicit(&slot->threads, memory_order_relaxed);
         unsigned conns = atomic_load_explicit(&slot->connections, memory_order_relaxed);
-        if (depth > 0 && (handlers >= threads || reactor->protocol->whole))
+        /* By what it may have: one that is short of threads gets more of them. */
+        if (depth > 0 &&
+            (handlers >= reactor->server->options->threads || reactor->protocol->whole))
             continue; /* has no room either */
         if (busy || reactor->conn_count > conns + conns / 8 + IMBALANCE_MIN)
             better = true;
     }
     return better;
+}
+
+/* So many requests at once are all that this worker can do anything for. */
+static unsigned enough_requests(const struct mp_reactor *reactor, unsigned handlers)
+{
+    const struct mp_server *server = reactor->server;
+    unsigned computing = atomic_load_explicit(&server->slot->computing, memory_order_relaxed);
+    unsigned threads = server->options->threads;
+    if (server->app->max_computing > 0 && computing * 2 >= handlers && threads > ENOUGH_TO_COMPUTE)
+        return ENOUGH_TO_COMPUTE;
+    return threads;
+}
+
+/* Whether connections are to be left to a sibling that does not exist yet. requests: also those
+ * that connections have not brought yet. */
+static bool waits_for_sibling(struct mp_reactor *reactor, unsigned requests, unsigned handlers,
+                              int64_t now)
+{
+    unsigned enough = enough_requests(reactor, handlers);
+    /* Once it is so, moments in which many handlers end do not count. */
+    if (reactor->full_since > 0)
+        enough /= 2;
+    if (requests < enough || reactor->protocol->whole || !may_get_sibling(reactor)) {
+        reactor->full_since = 0;
+        return false;
+    }
+    if (reactor->full_since == 0)
+        reactor->full_since = now;
+    return now - reactor->full_since < ACCEPT_FOR_OTHERS;
 }
 
 static bool has_room(struct mp_reactor *reactor, int64_t now)
@@ -152,7 +193,9 @@ static bool has_room(struct mp_reactor *reactor, int64_t now)
     unsigned depth = atomic_load_explicit(&server->slot->fifo_depth, memory_order_relaxed);
     unsigned handlers = atomic_load_explicit(&server->slot->handlers, memory_order_relaxed);
     bool busy = depth > 0 && (handlers >= server->options->threads || reactor->protocol->whole);
-    return !sibling_is_better(reactor, busy, now);
+    if (sibling_is_better(reactor, busy, now))
+        return false;
+    return !waits_for_sibling(reactor, handlers + depth + reactor->unheard, handlers, now);
 }
 
 static void start_accepting(struct mp_reactor *reactor)
@@ -185,7 +228,8 @@ void mp_listener_update(struct mp_thread *thread, int64_t now, bool quiet)
         /* Out of the poller first: from now on wake-ups go to others; then what came with earlier
          * ones. */
         stop_accepting(reactor);
-        if (now >= reactor->accept_pause_until)
+        bool leaves = reactor->full_since > 0 && reactor->siblings == 0;
+        if (now >= reactor->accept_pause_until && !leaves)
             accept_all(thread, ACCEPT_ALONE, now);
     } else if (room && quiet && shared(reactor)) {
         accept_all(thread, ACCEPT_SHARED, now);

@@ -27,7 +27,7 @@
 #include "server/token.h"
 
 /* A leader with nothing to do looks around that often all the same; see listener.c. */
-enum { IDLE_LOOK_MS = 500 };
+enum { IDLE_LOOK_MS = 500, FULL_LOOK_MS = 50 };
 
 int mp_reactor_init(struct mp_reactor *reactor, struct mp_server *server, unsigned handlers)
 {
@@ -254,6 +254,8 @@ static int sleep_time(struct mp_reactor *reactor, int64_t now)
         return 1;
     if (timeout < 0 || timeout > IDLE_LOOK_MS)
         timeout = IDLE_LOOK_MS;
+    if (!reactor->accepting && reactor->full_since > 0 && timeout > FULL_LOOK_MS)
+        timeout = FULL_LOOK_MS;
     int64_t shed = mp_shed_next(reactor);
     if (shed < now + timeout * MP_NSEC_PER_MSEC)
         timeout = shed > now ? (int)((shed - now) / MP_NSEC_PER_MSEC) + 1 : 0;

@@ -8,6 +8,8 @@
 #define CPU_WINDOW (INT64_C(50) * 1000 * 1000)
 /* Of what the cores can give, in percent: the rest is lost in switching between threads. */
 #define CPU_FULL 90
+/* A process that uses no more of one CPU, in percent, does not keep its threads from it. */
+#define CPU_IDLE 25
 
 void mp_thread_sizing_init(struct mp_thread_sizing *sizing, unsigned least, unsigned most,
                            unsigned cores, int64_t idle, int64_t now)
@@ -31,6 +33,7 @@ static void watch_cpu(struct mp_thread_sizing *sizing, const struct mp_thread_se
     if (elapsed < CPU_WINDOW)
         return;
     int64_t full = elapsed * sizing->cores / 100 * CPU_FULL;
+    sizing->share = (unsigned)((seen->cpu - sizing->cpu) * 100 / elapsed);
     sizing->saturated = elapsed < 8 * CPU_WINDOW && seen->cpu - sizing->cpu >= full;
     sizing->cpu_at = seen->now;
     sizing->cpu = seen->cpu;
@@ -66,9 +69,19 @@ static unsigned least_of(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
+/* Whether handlers that are known to wait, for something else than the interpreter, do so. */
+static bool do_wait(const struct mp_thread_sizing *sizing, const struct mp_thread_seen *seen)
+{
+    if (seen->looked == 0 || seen->asleep * 2 >= seen->looked)
+        return true;
+    return (seen->asleep + seen->locked) * 2 >= seen->looked && sizing->share <= CPU_IDLE;
+}
+
 static int grow(struct mp_thread_sizing *sizing, const struct mp_thread_seen *seen)
 {
     if (!seen->starved || seen->coming > 0 || sizing->saturated || seen->threads >= sizing->most)
+        return 0;
+    if (!do_wait(sizing, seen))
         return 0;
     unsigned blocked = seen->handlers > seen->computing ? seen->handlers - seen->computing : 0;
     unsigned n = least_of(seen->waiting, blocked);

@@ -6,8 +6,10 @@
  * More threads, at once: when a request could run, every thread is taken, and the handlers that
  * took them wait for something instead of computing. As many as requests wait, but no more than
  * handlers have been found to wait: the number doubles, and each step is judged by what the last
- * one has brought. Threads never help who lacks CPU: no thread is started while the worker uses all
- * that its interpreter can.
+ * one has brought. That handlers wait is looked at once more then: on a machine that is busy with
+ * other things those that compute, and wait for each other, have been taken for such ones before,
+ * and more of them make that worse. Threads never help who lacks CPU: no thread is started while
+ * the worker uses all that its interpreter can.
  *
  * Fewer: the most that ran at once lately, and an eighth more, are needed. What has not been needed
  * for half of the idle time leaves in the other half, half of the rest at a time. What was just
@@ -37,6 +39,7 @@ struct mp_thread_sizing {
     /* CPU used, over a while. */
     int64_t cpu_at;
     int64_t cpu;
+    unsigned share; /* of one CPU, in percent */
     bool saturated;
 };
 
@@ -49,8 +52,12 @@ struct mp_thread_seen {
     unsigned handlers;  /* run now */
     unsigned computing; /* of them, those that are not known to wait */
     unsigned waiting;   /* ready requests without a thread */
-    bool starved;       /* the first of those could run, if there were a thread */
-    unsigned peak;      /* the most handlers at once since the last step */
+    /* Of the handlers that are known to wait a few were looked at: */
+    unsigned looked; /* so many; 0: nobody looked, or the kernel does not say */
+    unsigned asleep; /* of them, those that sleep in a call that waits for something */
+    unsigned locked; /* ... and those that sleep in a lock: perhaps the interpreter's */
+    bool starved;    /* the first of those could run, if there were a thread */
+    unsigned peak;   /* the most handlers at once since the last step */
 };
 
 /* idle: ns. least <= most. */

@@ -22,8 +22,10 @@
 #include "base/assert.h"
 #include "os/clock.h"
 #include "os/process.h"
+#include "scoreboard/seats.h"
 #include "server/pool.h"
 #include "server/reactor.h"
+#include "server/watch.h"
 
 /* After a thread could not be started. */
 #define START_PAUSE (2 * MP_NSEC_PER_SEC)
@@ -104,14 +106,47 @@ static int start(struct mp_reactor *reactor, struct mp_thread *thread, bool late
     return r;
 }
 
+/* ---- seats: the bound on the handlers of all workers (seats.h) ---------------------------- */
+
+static unsigned bound_of(const struct mp_reactor *reactor)
+{
+    return reactor->server->options->max_concurrency;
+}
+
+static void give_back(struct mp_reactor *reactor, unsigned count)
+{
+    const struct mp_worker_context *context = reactor->server->context;
+    if (bound_of(reactor) > 0)
+        mp_seats_give_back(context->board, context->slot, count);
+}
+
+/* How many of count threads may be started. */
+static unsigned take_seats(struct mp_reactor *reactor, unsigned count)
+{
+    const struct mp_worker_context *context = reactor->server->context;
+    unsigned bound = bound_of(reactor);
+    return bound > 0 ? mp_seats_take(context->board, context->slot, count, bound) : count;
+}
+
+/* ---- one thread's end ---------------------------------------------------------------------- */
+
 static void join(struct mp_reactor *reactor, struct mp_thread *thread)
 {
     pthread_join(thread->id, NULL);
     atomic_store_explicit(&thread->life, MP_LIFE_NONE, memory_order_relaxed);
     reactor->pool.staff.existing--;
+    give_back(reactor, 1);
 }
 
 /* ---- all of them ------------------------------------------------------------------------- */
+
+/* The master has taken a worker's first seats for it; when few were left, fewer than its least. */
+static unsigned first_threads(const struct mp_reactor *reactor, unsigned least)
+{
+    const struct mp_worker_context *context = reactor->server->context;
+    unsigned seats = bound_of(reactor) > 0 ? mp_seats_of(context->board, context->slot) : 0;
+    return seats > 0 && seats < least ? seats : least;
+}
 
 int mp_threads_init(struct mp_reactor *reactor, unsigned handlers)
 {
@@ -125,7 +160,7 @@ int mp_threads_init(struct mp_reactor *reactor, unsigned handlers)
         least = handlers;
     if (least < handlers && cores == 0)
         cores = mp_cpu_count();
-    pool->alive = least + 1; /* one can always lead */
+    pool->alive = first_threads(reactor, least) + 1; /* one can always lead */
     pool->thread_count = mp_worker_places(handlers);
     pool->threads = calloc(pool->thread_count, sizeof(*pool->threads));
     if (!pool->threads)
@@ -154,7 +189,7 @@ int mp_pool_start(struct mp_reactor *reactor)
 {
     struct mp_pool *pool = &reactor->pool;
     int r = 0;
-    for (unsigned i = 0; r == 0 && i <= pool->staff.sizing.least; i++)
+    for (unsigned i = 0; r == 0 && i < pool->alive; i++)
         r = start(reactor, &pool->threads[i], false);
     if (r < 0)
         mp_pool_stop(reactor);
@@ -219,8 +254,9 @@ static unsigned start_some(struct mp_reactor *reactor, unsigned count, int64_t n
 {
     struct mp_pool *pool = &reactor->pool;
     struct mp_thread *thread;
+    unsigned seats = take_seats(reactor, count);
     unsigned started = 0;
-    for (; started < count && (thread = find_place(pool)); started++) {
+    for (; started < seats && (thread = find_place(pool)); started++) {
         int r = start(reactor, thread, true);
         if (r < 0) {
             release(thread);
@@ -228,6 +264,7 @@ static unsigned start_some(struct mp_reactor *reactor, unsigned count, int64_t n
             break;
         }
     }
+    give_back(reactor, seats - started);
     return started;
 }
 
@@ -267,13 +304,19 @@ void mp_threads_resize(struct mp_reactor *reactor, int64_t now)
 {
     struct mp_staff *staff = &reactor->pool.staff;
     struct mp_thread_seen seen;
-    if (!mp_thread_sizing_is_open(&staff->sizing)) {
+    if (!mp_thread_sizing_is_open(&staff->sizing) && bound_of(reactor) == 0) {
         dismiss_surplus(reactor, now);
         return;
     }
     join_ended(reactor, now);
     mp_pool_see(reactor, &seen, now);
+    if (seen.starved && seen.coming == 0 && seen.threads < staff->sizing.most)
+        mp_watch_look(reactor, &seen);
     int change = mp_thread_sizing_step(&staff->sizing, &seen);
+    /* It began with fewer than it is to have: see first_threads(). */
+    unsigned owned = seen.threads + seen.coming;
+    if (owned + (unsigned)(change > 0 ? change : 0) < staff->sizing.least)
+        change = (int)(staff->sizing.least - owned);
     if (change > 0 && now >= staff->pause_until)
         start_some(reactor, (unsigned)change, now);
     else if (change < 0)

@@ -128,6 +128,21 @@ static void sample_some(struct mp_pool *pool, int64_t now)
     }
 }
 
+/* Without the lock: what is old by now is one of several that are asked. */
+void mp_watch_look(struct mp_reactor *reactor, struct mp_thread_seen *seen)
+{
+    struct mp_pool *pool = &reactor->pool;
+    for (unsigned i = 0; i < pool->thread_count && seen->looked < LOOKS_MOST; i++) {
+        struct mp_thread *thread = &pool->threads[i];
+        if (atomic_load_explicit(&thread->started_at, memory_order_acquire) == 0)
+            continue;
+        enum mp_thread_doing doing = mp_thread_look(thread->tid);
+        seen->looked += doing != MP_THREAD_UNKNOWN;
+        seen->asleep += doing == MP_THREAD_WAITS;
+        seen->locked += doing == MP_THREAD_LOCKED;
+    }
+}
+
 /* Under the lock: starts what may start on threads that are parked. */
 static void dispatch(struct mp_reactor *reactor, int64_t now)
 {

@@ -20,6 +20,10 @@ enum mp_tick {
 /* Control thread, at every tick. */
 enum mp_tick mp_watch_tick(struct mp_reactor *reactor, int64_t now);
 
+/* Control thread: what a few of the handlers that are known to wait do; of seen, looked, asleep and
+ * locked. */
+void mp_watch_look(struct mp_reactor *reactor, struct mp_thread_seen *seen);
+
 /* How often, while it is tense; and while only short handlers are about. */
 #define MP_TICK_NS (1 * MP_NSEC_PER_MSEC)
 #define MP_TICK_BUSY_NS (4 * MP_NSEC_PER_MSEC)

@@ -39,10 +39,12 @@ enum mp_admission {
 struct mp_worker_options {
     enum mp_protocol_kind protocol;
     enum mp_admission admission;
-    unsigned threads;      /* handlers at once at most; >= 1 */
-    unsigned threads_min;  /* ... that are kept; 0: as many as threads */
-    int64_t threads_idle;  /* what is beyond those ends when not needed for so long; 0: default */
-    uint64_t max_requests; /* handlers until the worker asks to be replaced; 0: no bound */
+    unsigned threads;     /* handlers at once at most; >= 1 */
+    unsigned threads_min; /* ... that are kept; 0: as many as threads */
+    int64_t threads_idle; /* what is beyond those ends when not needed for so long; 0: default */
+    unsigned max_concurrency;     /* handlers at once in all workers (seats.h); 0: no bound */
+    unsigned workers_most;        /* how many workers there may be; 0: as many as there are */
+    uint64_t max_requests;        /* handlers until the worker asks to be replaced; 0: no bound */
     uint64_t max_requests_jitter; /* each worker adds a random number up to it */
     int64_t readable_timeout;     /* admission readable: until the first bytes */
     unsigned connections;         /* open connections at most; >= 1 */
@@ -120,8 +122,11 @@ enum mp_worker_verb {
 enum mp_retire_reason {
     MP_RETIRE_STUCK = 1,    /* a handler goes on past its deadline */
     MP_RETIRE_MAX_REQUESTS, /* as many handlers as it was to run have ended */
-    MP_RETIRE_ASKED,        /* somebody has asked the master for it */
     MP_RETIRE_HANGS,        /* the interpreter is held */
+    /* The master's own, never sent: */
+    MP_RETIRE_ASKED,    /* somebody has asked the master for it */
+    MP_RETIRE_LIFETIME, /* it has lived as long as it may */
+    MP_RETIRE_MEMORY,   /* it has more memory than it may */
 };
 
 struct mp_worker_message {

@@ -216,3 +216,43 @@ TEST(silent_sibling_holds_nobody_back)
     harness_drain(&h);
     harness_done(&h);
 }
+
+/* ---- connections that are left to a sibling that may come -------------------------------------
+ */
+
+static bool all_accepted(struct harness *h)
+{
+    return atomic_load(&harness_slot(h)->accepted) == 40;
+}
+
+TEST(what_it_cannot_run_is_left_to_a_sibling_that_may_come_for_a_moment)
+{
+    struct harness h;
+    struct client clients[40];
+    TEST_BUDGET(60);
+    harness_init(&h, true);
+    h.options.threads = 4;
+    h.options.workers_most = 2;
+    harness_start(&h);
+    int64_t start = mp_clock_now();
+    for (int i = 0; i < 40; i++) {
+        harness_open(&h, &clients[i]);
+        client_get(&clients[i], "/never");
+    }
+    for (int i = 0; i < 500 && h.testapp.inside < 4; i++)
+        harness_sleep_ms(2);
+    unsigned accepted = (unsigned)atomic_load(&harness_slot(&h)->accepted);
+    if (mp_clock_now() - start < 300 * MP_NSEC_PER_MSEC) /* else the moment may have passed */
+        CHECK(accepted <= 16);
+    CHECK(harness_await(all_accepted, &h, 10000)); /* nobody came */
+    atomic_store(&h.testapp.release_stuck, true);
+    for (int i = 0; i < 40; i++) {
+        struct reply reply;
+        CHECK(client_reply(&clients[i], false, &reply));
+        CHECK_EQ(reply.status, 200);
+        reply_done(&reply);
+        client_done(&clients[i]);
+    }
+    harness_drain(&h);
+    harness_done(&h);
+}

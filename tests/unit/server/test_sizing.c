@@ -94,6 +94,43 @@ TEST(none_while_the_cpu_is_used_up)
     CHECK_EQ(load.seen.threads, 4);
 }
 
+/* Handlers that are known to wait, and sleep in a lock instead. */
+TEST(none_when_a_closer_look_finds_handlers_in_a_lock_or_running)
+{
+    struct load load;
+    begin(&load, 4, 128, MP_THREADS_IDLE);
+    load.seen.looked = 4;
+    load.seen.locked = 4;
+    for (int i = 0; i < 400; i++) {
+        load.seen.cpu += MS / 2; /* while the process computes */
+        load.demand = i < 60 ? 2 : 100;
+        step(&load);
+    }
+    CHECK_EQ(load.seen.threads, 4);
+    begin(&load, 4, 128, MP_THREADS_IDLE);
+    load.seen.looked = 4;
+    for (int i = 0; i < 100; i++) { /* they run */
+        load.demand = 100;
+        step(&load);
+    }
+    CHECK_EQ(load.seen.threads, 4);
+}
+
+TEST(some_when_they_sleep_or_the_process_is_idle)
+{
+    struct load load;
+    begin(&load, 4, 128, MP_THREADS_IDLE);
+    load.seen.looked = 8;
+    load.seen.asleep = 4;
+    run(&load, 100, 10);
+    CHECK_EQ(load.seen.threads, 100);
+    begin(&load, 4, 128, MP_THREADS_IDLE);
+    load.seen.looked = 8;
+    load.seen.locked = 8;
+    run(&load, 100, 10);
+    CHECK_EQ(load.seen.threads, 100);
+}
+
 TEST(none_while_some_are_coming)
 {
     struct load load;

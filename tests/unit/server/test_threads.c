@@ -5,6 +5,7 @@
 
 #include "harness.h"
 #include "lines.h"
+#include "scoreboard/seats.h"
 
 enum { MANY = 60 };
 
@@ -117,6 +118,54 @@ TEST(threads_that_cannot_be_prepared)
         lines_expect(fds[i], "done");
     CHECK_EQ(h.testapp.most_inside, 1);
     CHECK(harness_logged(&h, "cannot start another thread") >= 1);
+    harness_drain(&h);
+    harness_done(&h);
+}
+
+/* ---- the bound on the handlers of all workers ------------------------------------------------ */
+
+TEST(no_more_than_there_are_seats)
+{
+    struct harness h;
+    TEST_BUDGET(60);
+    harness_init(&h, true);
+    lines_init(&h, MP_PROTOCOL_STREAM);
+    h.options.threads_min = 2;
+    h.options.threads = 64;
+    h.options.max_concurrency = 6;
+    CHECK_OK(mp_scoreboard_new(1, 65, &h.board));
+    mp_seats_set(h.board, 0, 2); /* as the master does before the fork */
+    harness_start(&h);
+    all_at_once(&h, "sleep 20000");
+    CHECK_EQ(h.testapp.most_inside, 6);
+    CHECK(mp_seats_of(h.board, 0) <= 6);
+    harness_drain(&h);
+    CHECK_EQ(mp_seats_of(h.board, 0), 0);
+    harness_done(&h);
+}
+
+static bool has_all(struct harness *h)
+{
+    return atomic_load(&harness_slot(h)->threads) == 4 && mp_seats_of(h->board, 0) == 4;
+}
+
+TEST(it_begins_with_what_is_left_and_comes_to_its_least)
+{
+    struct harness h;
+    harness_init(&h, true);
+    lines_init(&h, MP_PROTOCOL_STREAM);
+    h.options.threads = 4;
+    h.options.max_concurrency = 4;
+    CHECK_OK(mp_scoreboard_new(2, 5, &h.board));
+    mp_seats_set(h.board, 0, 1);
+    mp_seats_set(h.board, 1, 3); /* another worker's */
+    harness_start(&h);
+    all_at_once(&h, "sleep 1000");
+    CHECK_EQ(h.testapp.most_inside, 1);
+    mp_seats_set(h.board, 1, 0);
+    CHECK(harness_await(has_all, &h, 10000));
+    all_at_once(&h, "sleep 20000");
+    CHECK_EQ(h.testapp.most_inside, 4);
     harness_drain(&h);
     harness_done(&h);
 }
