@@ -153,7 +153,10 @@ static void add_workers(struct mp_master *master, int by, struct answer *answer)
                                   : -EINVAL;
 
     answer->head.value = (int32_t)master->target;
-    if (err == -ERANGE)
+    if (err == -ENOSPC)
+        refuse(answer, ENOSPC, "max-concurrency %u leaves no room for another worker",
+               master->options.worker.max_concurrency);
+    else if (err == -ERANGE)
         refuse(answer, ERANGE, "there are %u workers, of 1 to %u", master->target,
                master->options.workers_max);
     else if (err == -EINVAL)

@@ -15,6 +15,7 @@
 #include "os/fd.h"
 #include "os/process.h"
 #include "os/socket.h"
+#include "scoreboard/seats.h"
 
 /* A worker that is told to leave before it serves has nothing to finish. */
 #define STARTING_LEAVE_TIMEOUT MP_NSEC_PER_SEC
@@ -164,12 +165,33 @@ void mp_crew_refused(struct mp_master *master, struct mp_worker_handle *handle, 
     mp_worker_handle_refused(handle, now + delay);
 }
 
+/*
+ * Of the bound on all threads: those that a worker begins with, as far as there are any, and one in
+ * any case: who replaces another must be able to serve before that one leaves.
+ */
+static void take_seats(struct mp_master *master, unsigned slot, unsigned seats)
+{
+    unsigned bound = master->options.worker.max_concurrency;
+    unsigned first = mp_growth_first_threads(master);
+
+    if (bound == 0)
+        return;
+    mp_seats_set(master->board, slot, seats);
+    if (seats < first)
+        seats += mp_seats_take(master->board, slot, first - seats, bound);
+    if (seats == 0)
+        mp_seats_set(master->board, slot, 1);
+}
+
 static void prepare_slot(struct mp_master *master, const struct mp_worker_handle *handle,
                          int64_t now)
 {
     struct mp_sb_worker *slot = mp_scoreboard_worker(master->board, handle->slot);
 
+    unsigned seats = mp_seats_of(master->board, handle->slot);
+
     mp_scoreboard_reset_worker(master->board, handle->slot);
+    take_seats(master, handle->slot, seats);
     atomic_store_explicit(&slot->generation, master->generation, memory_order_relaxed);
     atomic_store_explicit(&slot->started, now, memory_order_relaxed);
     show_state(master, handle, MP_SB_WORKER_STARTING);
@@ -352,29 +374,6 @@ static void look(struct mp_master *master, struct mp_worker_handle *handle, int6
 
 /* ---- how many ----------------------------------------------------------------------------- */
 
-/* The workers that serve. False when not all that are wanted do: what they show will change. */
-static bool see(struct mp_master *master, unsigned *ret_count)
-{
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < master->slots; i++) {
-        const struct mp_worker_handle *handle = &master->workers[i];
-        struct mp_sb_worker *slot;
-
-        if (handle->state != MP_HANDLE_READY || handle->retiring)
-            continue;
-        /* Relaxed: each is true of some moment just now. */
-        slot = mp_scoreboard_worker(master->board, handle->slot);
-        master->seen[count++] = (struct mp_crew_seen){
-            .waiting = atomic_load_explicit(&slot->fifo_depth, memory_order_relaxed),
-            .handlers = atomic_load_explicit(&slot->handlers, memory_order_relaxed),
-            .computing = atomic_load_explicit(&slot->computing, memory_order_relaxed),
-        };
-    }
-    *ret_count = count;
-    return count == master->target;
-}
-
 static void resize_by_need(struct mp_master *master, int64_t now)
 {
     unsigned count;
@@ -382,22 +381,24 @@ static void resize_by_need(struct mp_master *master, int64_t now)
 
     if (!mp_crew_sizing_is_open(&master->sizing) || now < master->sizing.look_at)
         return;
-    if (!see(master, &count)) {
-        master->sizing.look_at = now + MP_CREW_LOOK;
+    if (!mp_crew_see(master, &count, now)) {
+        mp_crew_sizing_skip(&master->sizing, now);
         return;
     }
     change = mp_crew_sizing_look(&master->sizing, master->seen, count, now);
-    if (change == 0)
+    if (change == 0 || (change > 0 && !mp_growth_allowed(master, now)))
         return;
     master->target += (unsigned)change;
     mp_log(&master->options.log, MP_LOG_INFO, "%u workers from now on: %s", master->target,
-           change > 0 ? "all were busy, and requests waited" : "one has not been needed");
+           change > 0 ? "all were busy, and requests waited"
+                      : (change < -1 ? "some have not been needed" : "one has not been needed"));
 }
 
 void mp_crew_tick(struct mp_master *master, int64_t now)
 {
     if (master->stage == MP_STAGE_RUNNING) {
         resize_by_need(master, now);
+        mp_recycle_tick(master, now);
         balance(master, now);
     }
     for (unsigned i = 0; i < master->slots; i++)
@@ -409,8 +410,10 @@ int64_t mp_crew_next_look(const struct mp_master *master)
 {
     bool spawning = may_spawn(master);
     bool sizing = mp_crew_sizing_is_open(&master->sizing) && master->stage == MP_STAGE_RUNNING;
-    int64_t next = sizing ? master->sizing.look_at : MP_HANDLE_NEVER;
+    int64_t next = mp_recycle_next_look(master);
 
+    if (sizing && master->sizing.look_at < next)
+        next = master->sizing.look_at;
     for (unsigned i = 0; i < master->slots; i++) {
         const struct mp_worker_handle *handle = &master->workers[i];
         int64_t look;
@@ -434,6 +437,7 @@ bool mp_crew_is_empty(const struct mp_master *master)
     return true;
 }
 
+/* The bounds move with the number, so that it is not taken back when the load is over. */
 int mp_crew_resize(struct mp_master *master, int by, const char *who)
 {
     unsigned target = master->target + (unsigned)by;
@@ -445,8 +449,19 @@ int mp_crew_resize(struct mp_master *master, int by, const char *who)
                master->target, master->options.workers_max);
         return -ERANGE;
     }
+    if (by > 0 && !mp_growth_has_seats(master)) {
+        mp_log(&master->options.log, MP_LOG_WARNING,
+               "%s: there are %u workers, and max-concurrency %u leaves no room for another", who,
+               master->target, master->options.worker.max_concurrency);
+        return -ENOSPC;
+    }
+    mp_crew_sizing_shift(&master->sizing, by);
     master->target = target;
-    mp_log(&master->options.log, MP_LOG_INFO, "%s: %u workers from now on", who, target);
+    if (mp_crew_sizing_is_open(&master->sizing))
+        mp_log(&master->options.log, MP_LOG_INFO, "%s: %u workers from now on, of %u to %u", who,
+               target, master->sizing.least, master->sizing.most);
+    else
+        mp_log(&master->options.log, MP_LOG_INFO, "%s: %u workers from now on", who, target);
     return 0;
 }
 

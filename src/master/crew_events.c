@@ -16,6 +16,7 @@
 #include "os/fd.h"
 #include "os/process.h"
 #include "os/socket.h"
+#include "scoreboard/seats.h"
 
 enum {
     /* Workers that die before any was ready, before the start is given up. */
@@ -69,25 +70,13 @@ static void on_ready(struct mp_master *master, struct mp_worker_handle *handle, 
     release_retiring(master, handle, now);
 }
 
-/* As it was told to: no warning. */
-static void report_recycled(struct mp_master *master, const struct mp_worker_handle *handle)
-{
-    uint64_t requests = atomic_load_explicit(
-        &mp_scoreboard_worker(master->board, handle->slot)->requests, memory_order_relaxed);
-
-    mp_log(&master->options.log, MP_LOG_INFO, "worker %u (pid %d) is recycled after %llu requests",
-           MP_WORKER_NUMBER(handle), (int)handle->pid, (unsigned long long)requests);
-}
-
 bool mp_crew_retire(struct mp_master *master, struct mp_worker_handle *handle,
                     enum mp_retire_reason reason)
 {
     if (handle->state != MP_HANDLE_READY || handle->retiring)
         return false;
     handle->retiring = true;
-    if (reason == MP_RETIRE_MAX_REQUESTS)
-        report_recycled(master, handle);
-    else if (reason == MP_RETIRE_ASKED)
+    if (reason == MP_RETIRE_ASKED)
         mp_log(&master->options.log, MP_LOG_INFO,
                "worker %u (pid %d) is to be replaced, as a client of the control socket wants",
                MP_WORKER_NUMBER(handle), (int)handle->pid);
@@ -98,6 +87,15 @@ bool mp_crew_retire(struct mp_master *master, struct mp_worker_handle *handle,
                : reason == MP_RETIRE_HANGS ? ": it hangs"
                                            : "");
     return true;
+}
+
+static void on_retire(struct mp_master *master, struct mp_worker_handle *handle,
+                      enum mp_retire_reason reason, int64_t now)
+{
+    if (reason != MP_RETIRE_MAX_REQUESTS)
+        (void)mp_crew_retire(master, handle, reason);
+    else if (handle->state == MP_HANDLE_READY && !handle->retiring)
+        mp_recycle_wish(handle, MP_RETIRE_MAX_REQUESTS, 0, now);
 }
 
 static void on_stop(struct mp_master *master, const struct mp_worker_handle *handle, int64_t now)
@@ -117,7 +115,7 @@ static void on_message(struct mp_master *master, struct mp_worker_handle *handle
         on_ready(master, handle, now);
         break;
     case MP_WORKER_RETIRE:
-        (void)mp_crew_retire(master, handle, (enum mp_retire_reason)message->value);
+        on_retire(master, handle, (enum mp_retire_reason)message->value, now);
         break;
     case MP_WORKER_LOAD_FAILED:
         handle->load_failed = true;
@@ -306,6 +304,15 @@ static void report_backoff(struct mp_master *master, const struct mp_worker_hand
             mp_report_duration(delay, text, sizeof(text)));
 }
 
+/* A successor in the same slot finds the seats that it begins with: nobody takes them meanwhile. */
+static void keep_seats(struct mp_master *master, const struct mp_worker_handle *handle, bool again)
+{
+    unsigned keep = again ? mp_growth_first_threads(master) : 0;
+
+    if (mp_seats_of(master->board, handle->slot) > keep)
+        mp_seats_set(master->board, handle->slot, keep);
+}
+
 static void on_gone(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
 {
     bool again = master->stage == MP_STAGE_RUNNING && !handle->retiring &&
@@ -322,6 +329,7 @@ static void on_gone(struct mp_master *master, struct mp_worker_handle *handle, i
     }
     atomic_store_explicit(&mp_scoreboard_worker(master->board, handle->slot)->state,
                           MP_SB_WORKER_FREE, memory_order_relaxed);
+    keep_seats(master, handle, again);
     delay = mp_worker_handle_gone(handle, again, now);
     if (!again || give_up_start(master, handle, load_failed, load_status, now))
         return;

@@ -38,8 +38,9 @@ static bool makes_sense(const struct mp_master_options *options, const struct mp
 {
     return ops->serve && options->workers >= 1 && options->workers_max >= options->workers &&
            options->workers_max >= options->workers_limit && options->workers_max <= WORKERS_SANE &&
-           options->worker.threads >= 1 && options->graceful_timeout >= 0 &&
-           options->load_timeout >= 0 && options->heartbeat_timeout >= 0;
+           options->worker.threads >= 1 && options->max_lifetime >= 0 &&
+           options->graceful_timeout >= 0 && options->load_timeout >= 0 &&
+           options->heartbeat_timeout >= 0;
 }
 
 static void init_sizing(struct mp_master *master, const struct mp_master_options *options)
@@ -48,8 +49,10 @@ static void init_sizing(struct mp_master *master, const struct mp_master_options
 
     if (most < options->workers)
         most = options->workers;
-    mp_crew_sizing_init(&master->sizing, options->workers, most, options->worker.threads,
-                        mp_cpu_count(), MP_CREW_IDLE, mp_clock_now());
+    mp_crew_sizing_init(
+        &master->sizing, options->workers, most, options->worker.threads, mp_cpu_count(),
+        options->workers_idle > 0 ? options->workers_idle : MP_CREW_IDLE, mp_clock_now());
+    master->options.worker.workers_most = most;
 }
 
 static void init(struct mp_master *master, const struct mp_master_options *options,
@@ -88,7 +91,8 @@ int mp_master_new(const struct mp_master_options *options, const struct mp_maste
         calloc(master->slots + MP_POLL_WORKERS + MP_CONTROL_POLLS, sizeof(*master->polls));
     master->poll_slots = calloc(master->slots + MP_POLL_WORKERS, sizeof(*master->poll_slots));
     master->seen = calloc(master->slots, sizeof(*master->seen));
-    if (!master->workers || !master->polls || !master->poll_slots || !master->seen)
+    master->past = calloc(master->slots, sizeof(*master->past));
+    if (!master->workers || !master->polls || !master->poll_slots || !master->seen || !master->past)
         goto fail;
     for (unsigned i = 0; i < master->slots; i++)
         mp_worker_handle_init(&master->workers[i], i);
@@ -160,6 +164,7 @@ void mp_master_free(struct mp_master *master)
     mp_control_socket_done(&master->control);
     mp_listeners_done(master);
     mp_scoreboard_free(master->board);
+    free(master->past);
     free(master->seen);
     free(master->poll_slots);
     free(master->polls);

@@ -30,6 +30,10 @@ struct mp_master_options {
     unsigned workers;         /* processes that are kept; >= 1 */
     unsigned workers_limit;   /* ... and that there may be under pressure; 0: as many as workers */
     unsigned workers_max;     /* TTIN goes no further; >= workers */
+    int64_t workers_idle;     /* ns: what is beyond workers ends when not needed for so long; 0:
+                                 default */
+    int64_t max_lifetime;     /* ns that a worker serves before it is replaced; 0: no bound */
+    uint64_t max_memory;      /* bytes (proportional set size) of a worker, likewise */
     bool preload;             /* the zygote loads the application; else each worker does */
     int64_t graceful_timeout; /* ns from drain to SIGKILL; 0: at once */
     int64_t

@@ -12,6 +12,8 @@
  *   listeners.c      the sockets
  *   crew.c           how many workers, and which: starts, drains, kills
  *   crew_sizing.c    ... as far as that follows the load: the policy, pure
+ *   growth.c         ... and whether there is room
+ *   recycle.c        who is to be replaced for its age, one at a time
  *   crew_events.c    what is heard of workers: messages, deaths
  *   zygote_handle.c  the zygote, seen from here
  */
@@ -74,6 +76,14 @@ enum mp_poll_entry {
     MP_POLL_WORKERS, /* the first of them */
 };
 
+/* What a worker has shown at the last look: the next wants the difference. */
+struct mp_crew_past {
+    pid_t pid; /* another one: it is worth nothing */
+    int64_t cpu;
+    uint64_t waits; /* requests that have waited, and how long together */
+    uint64_t waited;
+};
+
 struct mp_master {
     struct mp_master_options options;
     struct mp_master_ops ops;
@@ -105,6 +115,9 @@ struct mp_master {
 
     struct mp_crew_sizing sizing; /* of the target */
     struct mp_crew_seen *seen;    /* [slots]: for a look of it */
+    struct mp_crew_past *past;    /* [slots]: of the look before */
+    bool growth_refused;          /* the log has it */
+    int64_t growth_pause;         /* no worker is added before that */
 
     enum mp_stage stage;
     int64_t stop_deadline;
@@ -176,7 +189,8 @@ void mp_crew_tick(struct mp_master *master, int64_t now);
 int64_t mp_crew_next_look(const struct mp_master *master);
 bool mp_crew_is_empty(const struct mp_master *master);
 /* One more or less wanted, within its bounds; who wants it: for the log. 0, -ERANGE: as many as
- * there may be are there already, -ESHUTDOWN: it stops. */
+ * there may be are there already, -ENOSPC: the bound on all threads leaves no room, -ESHUTDOWN: it
+ * stops. */
 int mp_crew_resize(struct mp_master *master, int by, const char *who);
 /* Tells a worker to drain until deadline; stopping: the pool as a whole does. */
 void mp_crew_drain(struct mp_master *master, struct mp_worker_handle *handle, bool stopping,
@@ -192,6 +206,29 @@ void mp_crew_refused(struct mp_master *master, struct mp_worker_handle *handle, 
                      int64_t now);
 /* All first workers are ready: tell the program, once. */
 void mp_crew_announce(struct mp_master *master);
+
+/* ---- growth.c */
+
+/* Threads that a worker begins with, those for handlers. */
+unsigned mp_growth_first_threads(const struct mp_master *master);
+/* Whether the bound on all threads leaves enough for another worker. */
+bool mp_growth_has_seats(const struct mp_master *master);
+/* The same, and memory. Measures, and says in the log when there is none. */
+bool mp_growth_allowed(struct mp_master *master, int64_t now);
+
+/* ---- recycle.c */
+
+/* A worker is to be replaced when its turn has come. figure: for the log. */
+void mp_recycle_wish(struct mp_worker_handle *handle, enum mp_retire_reason reason, uint64_t figure,
+                     int64_t now);
+void mp_recycle_tick(struct mp_master *master, int64_t now);
+int64_t mp_recycle_next_look(const struct mp_master *master);
+
+/* ---- crew_look.c */
+
+/* What the workers that serve show, into master->seen; their number. False when not all that are
+ * wanted serve. */
+bool mp_crew_see(struct mp_master *master, unsigned *ret_count, int64_t now);
 
 /* ---- crew_events.c */
 

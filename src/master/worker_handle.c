@@ -48,6 +48,9 @@ static void forget_life(struct mp_worker_handle *handle)
     handle->asked_to_leave = false;
     handle->lost = false;
     handle->retiring = false;
+    handle->recycling = false;
+    handle->wish = 0;
+    handle->memory_at = 0;
     handle->load_failed = false;
     handle->load_status = 0;
 }

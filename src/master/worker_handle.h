@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #include "master/backoff.h"
+#include "server/worker.h"
 
 enum mp_handle_state {
     MP_HANDLE_FREE = 0, /* no worker, none wanted */
@@ -70,8 +71,13 @@ struct mp_worker_handle {
     int64_t suspect_at; /* first look at a heart that does not beat; 0: none */
     bool dumped;        /* it was told to say where it stands, its heart not beating */
     bool asked_to_leave;
-    bool lost;     /* does not end though it should: its successor does not wait for its slot */
-    bool retiring; /* serves until its successor is ready */
+    bool lost;      /* does not end though it should: its successor does not wait for its slot */
+    bool retiring;  /* serves until its successor is ready */
+    bool recycling; /* ... for its age, its requests or its memory: see recycle.c */
+    enum mp_retire_reason wish; /* it is to be recycled when its turn has come; 0: not */
+    uint64_t wish_figure;
+    int64_t wish_at;
+    int64_t memory_at; /* next look at its memory */
     bool load_failed;
     int load_status;
     int replaces; /* slot of a retiring worker that waits for this one; -1: none */

@@ -159,6 +159,7 @@ static void show_load(struct life *life, unsigned count)
     atomic_store(&slot->fifo_depth, count);
     atomic_store(&slot->handlers, count);
     atomic_store(&slot->computing, count);
+    atomic_store(&slot->waiting_since, count > 0 ? pond_now() : 0);
 }
 
 static void leave_orphan(int ms)

@@ -5,6 +5,8 @@
 
 enum { THREADS = 8 };
 
+#define MS MP_NSEC_PER_MSEC
+
 struct crew {
     struct mp_crew_sizing sizing;
     unsigned count;
@@ -19,24 +21,37 @@ static struct crew begin(unsigned least, unsigned most, unsigned cpus)
     return crew;
 }
 
-/* All workers look alike, for a number of looks. */
-static void run(struct crew *crew, struct mp_crew_seen each, unsigned looks)
+static int look(struct crew *crew, const struct mp_crew_seen *workers)
 {
-    for (unsigned i = 0; i < looks; i++) {
+    int change;
+
+    crew->now = crew->sizing.look_at;
+    change = mp_crew_sizing_look(&crew->sizing, workers, crew->count, crew->now);
+    crew->count += (unsigned)change;
+    CHECK(crew->count >= crew->sizing.least && crew->count <= crew->sizing.most);
+    CHECK(crew->sizing.look_at > crew->now);
+    return change;
+}
+
+/* All workers look alike, for a time. */
+static void run(struct crew *crew, struct mp_crew_seen each, int64_t ms)
+{
+    int64_t end = crew->now + ms * MS;
+
+    while (crew->sizing.look_at <= end) {
         struct mp_crew_seen workers[16];
 
         for (unsigned k = 0; k < crew->count; k++)
             workers[k] = each;
-        crew->now += MP_CREW_LOOK;
-        crew->count +=
-            (unsigned)mp_crew_sizing_look(&crew->sizing, workers, crew->count, crew->now);
-        CHECK(crew->count >= crew->sizing.least && crew->count <= crew->sizing.most);
+        look(crew, workers);
     }
+    crew->now = end;
 }
 
 static const struct mp_crew_seen idle = {0};
-static const struct mp_crew_seen computes = {.waiting = 5, .handlers = 1, .computing = 1};
-static const struct mp_crew_seen full = {.waiting = 0, .handlers = THREADS};
+static const struct mp_crew_seen computes = {
+    .waiting = 5, .handlers = 1, .computing = 1, .waited = 100 * MS};
+static const struct mp_crew_seen full = {.waiting = 1, .handlers = THREADS};
 static const struct mp_crew_seen waits = {.waiting = 0, .handlers = THREADS / 2};
 
 TEST(a_fixed_number_is_left_alone)
@@ -44,8 +59,8 @@ TEST(a_fixed_number_is_left_alone)
     struct crew crew = begin(3, 3, 8);
 
     CHECK(!mp_crew_sizing_is_open(&crew.sizing));
-    run(&crew, computes, 300);
-    run(&crew, idle, 300);
+    run(&crew, computes, 30000);
+    run(&crew, idle, 30000);
     CHECK_EQ(crew.count, 3);
 }
 
@@ -53,22 +68,67 @@ TEST(computing_handlers_bring_workers_as_long_as_there_are_cpus)
 {
     struct crew crew = begin(1, 8, 4);
 
-    run(&crew, computes, 1);
+    run(&crew, computes, 60);
     CHECK_EQ(crew.count, 1); /* a moment is no pressure */
-    run(&crew, computes, 1);
-    CHECK_EQ(crew.count, 2);
     run(&crew, computes, 100);
+    CHECK_EQ(crew.count, 2);
+    run(&crew, computes, 10000);
     CHECK_EQ(crew.count, 4);
+}
+
+TEST(short_queues_are_no_pressure_unless_the_interpreter_is_busy)
+{
+    struct crew crew = begin(1, 4, 4);
+    struct mp_crew_seen brisk = {.waiting = 2, .handlers = 1, .computing = 1, .waited = MS / 10};
+
+    brisk.cpu = MP_CREW_LOOK * 6 / 10;
+    run(&crew, brisk, 10000);
+    CHECK_EQ(crew.count, 1);
+    brisk.cpu = MP_CREW_LOOK;
+    run(&crew, brisk, 150);
+    CHECK_EQ(crew.count, 2);
+}
+
+TEST(none_while_the_workers_use_all_cpus)
+{
+    struct crew crew = begin(1, 4, 2);
+    struct mp_crew_seen busy = computes;
+
+    busy.cpu = 10 * MP_CREW_LOOK; /* an interpreter without a GIL */
+    run(&crew, busy, 10000);
+    CHECK_EQ(crew.count, 1);
 }
 
 TEST(workers_without_a_free_thread_bring_others_whatever_the_cpus)
 {
     struct crew crew = begin(1, 6, 2);
 
-    run(&crew, full, 2);
+    run(&crew, full, 150);
     CHECK_EQ(crew.count, 2);
-    run(&crew, full, 100);
+    run(&crew, full, 10000);
     CHECK_EQ(crew.count, 6);
+}
+
+TEST(and_so_do_those_whose_threads_are_still_coming)
+{
+    struct crew crew = begin(1, 6, 2);
+    const struct mp_crew_seen grows = {.waiting = THREADS - 2, .handlers = 2};
+
+    run(&crew, grows, 150);
+    CHECK_EQ(crew.count, 2);
+}
+
+TEST(all_threads_taken_and_nobody_waiting_is_no_pressure)
+{
+    struct crew crew = begin(1, 6, 2);
+    struct mp_crew_seen taken = full;
+
+    taken.waiting = 0;
+    run(&crew, taken, 5000);
+    CHECK_EQ(crew.count, 1);
+    taken.backlog = 1;
+    run(&crew, taken, 150);
+    CHECK_EQ(crew.count, 2);
 }
 
 TEST(one_that_is_not_pressed_is_enough)
@@ -76,31 +136,27 @@ TEST(one_that_is_not_pressed_is_enough)
     struct crew crew = begin(2, 8, 8);
     struct mp_crew_seen workers[2] = {computes, waits};
 
-    for (int i = 0; i < 50; i++) {
-        crew.now += MP_CREW_LOOK;
-        CHECK_EQ(mp_crew_sizing_look(&crew.sizing, workers, 2, crew.now), 0);
-    }
+    for (int i = 0; i < 200; i++)
+        CHECK_EQ(look(&crew, workers), 0);
 }
 
 TEST(handlers_that_wait_on_threads_that_exist_bring_none)
 {
     struct crew crew = begin(1, 8, 8);
 
-    run(&crew, waits, 300);
+    run(&crew, waits, 30000);
     CHECK_EQ(crew.count, 1);
 }
 
-TEST(idle_workers_go_one_by_one)
+TEST(idle_workers_go_within_the_idle_time)
 {
     struct crew crew = begin(1, 4, 4);
 
-    run(&crew, computes, 20);
+    run(&crew, computes, 2000);
     CHECK_EQ(crew.count, 4);
-    run(&crew, idle, 95);
-    CHECK_EQ(crew.count, 4);
-    run(&crew, idle, 10);
-    CHECK_EQ(crew.count, 3);
-    run(&crew, idle, 250);
+    run(&crew, idle, 4500);
+    CHECK_EQ(crew.count, 4); /* not yet */
+    run(&crew, idle, 5600);
     CHECK_EQ(crew.count, 1);
 }
 
@@ -109,12 +165,12 @@ TEST(what_the_others_could_not_carry_stays)
     struct crew crew = begin(1, 4, 4);
     const struct mp_crew_seen busy = {.handlers = 1, .computing = 1};
 
-    run(&crew, computes, 20);
-    run(&crew, busy, 500); /* all of the time, in each of them */
+    run(&crew, computes, 2000);
+    run(&crew, busy, 50000); /* all of the time, in each of them */
     CHECK_EQ(crew.count, 4);
-    run(&crew, waits, 101);
-    CHECK_EQ(crew.count, 3); /* 16 handlers, and three quarters of 24 threads */
-    run(&crew, waits, 500);
+    run(&crew, waits, 6000); /* 16 handlers, and three quarters of 24 threads */
+    CHECK_EQ(crew.count, 3);
+    run(&crew, waits, 30000);
     CHECK_EQ(crew.count, 2); /* 12 of 12, then 8 of 6 */
 }
 
@@ -122,10 +178,48 @@ TEST(pressure_begins_the_idle_time_anew)
 {
     struct crew crew = begin(1, 4, 4);
 
-    run(&crew, computes, 20);
+    run(&crew, computes, 2000);
     for (int i = 0; i < 10; i++) {
-        run(&crew, idle, 80);
-        run(&crew, computes, 1);
+        run(&crew, idle, 4000);
+        run(&crew, computes, 100);
     }
     CHECK_EQ(crew.count, 4);
+}
+
+TEST(pressure_that_is_interrupted_begins_anew)
+{
+    struct crew crew = begin(1, 4, 4);
+
+    for (int i = 0; i < 100; i++) {
+        run(&crew, computes, 60);
+        run(&crew, idle, 60);
+    }
+    CHECK_EQ(crew.count, 1);
+}
+
+TEST(bounds_are_moved_together)
+{
+    struct crew crew = begin(1, 4, 4);
+
+    mp_crew_sizing_shift(&crew.sizing, 1);
+    CHECK_EQ(crew.sizing.least, 2);
+    CHECK_EQ(crew.sizing.most, 5);
+    mp_crew_sizing_shift(&crew.sizing, -1);
+    mp_crew_sizing_shift(&crew.sizing, -1);
+    CHECK_EQ(crew.sizing.least, 1); /* none is fewer */
+    CHECK_EQ(crew.sizing.most, 3);
+    crew = begin(2, 2, 4);
+    mp_crew_sizing_shift(&crew.sizing, 1);
+    CHECK(!mp_crew_sizing_is_open(&crew.sizing));
+    CHECK_EQ(crew.sizing.least, 3);
+}
+
+TEST(a_short_idle_time_is_kept_too)
+{
+    struct crew crew = begin(1, 4, 4);
+
+    mp_crew_sizing_init(&crew.sizing, 1, 4, THREADS, 4, 400 * MS, crew.now);
+    crew.count = 4;
+    run(&crew, idle, 440);
+    CHECK_EQ(crew.count, 1);
 }

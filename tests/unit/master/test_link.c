@@ -210,7 +210,7 @@ TEST(a_worker_is_recycled_without_a_warning)
 
     pond_command(pond, 0, POND_RETIRE, MP_RETIRE_MAX_REQUESTS);
     POND_WAIT(atomic_load(&pond->workers[0].drain_value) == 1);
-    pond_expect_log(pond, "is recycled after 0 requests");
+    pond_expect_log(pond, "is recycled: 0 requests");
     CHECK_EQ(pond_log_count(pond, "WARNING"), 0);
     pond_tell(pond, MP_LINK_STOP, 0);
     finish(pond, 0);
