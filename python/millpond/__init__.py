@@ -92,7 +92,7 @@ def run(application: Any, /, **options: Any) -> int:
 
     `application` is a callable, or a string as the command line takes it: "module:attribute".
     The options are those of the command line, with underscores: `bind="127.0.0.1:8000"` or a
-    list, `workers=2`, `threads=16`, `timeout=30`, `preload=True`, ... It has to be called in the
+    list, `workers=2` or `(1, 4)` or `"auto"`, `threads=16`, `timeout=30`, `preload=True`, ... It has to be called in the
     main thread.
 
     Raises ConfigError (a ValueError) for options that make no sense, ListenError (an OSError) for

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 
 from millpond import _core
+from millpond._config import Range
 
 INFO = 1
 BOLD, DIM, GREEN, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[0m"
@@ -18,8 +19,8 @@ class Facts:
     """What the banner says."""
 
     application: str
-    workers: int
-    threads: int
+    workers: Range
+    threads: Range
     load_time: float  # seconds
     preloaded: bool
     timeout: float
@@ -30,6 +31,17 @@ class Facts:
 def counted(number: int, what: str) -> str:
     """A number of things: 1 worker, 2 workers."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def between(number: int, bounds: Range) -> Range:
+    """The bounds, if there are two of them; else the number."""
+    return bounds if bounds[0] < bounds[1] else (number, number)
+
+
+def ranged(bounds: Range, what: str) -> str:
+    """Things between two bounds: 2 workers, 4–64 threads."""
+    least, most = bounds
+    return counted(most, what) if least == most else f"{least}–{counted(most, what)}"
 
 
 def duration(seconds: float) -> str:
@@ -46,7 +58,7 @@ def lines(facts: Facts) -> list[tuple[str, str]]:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     loaded = f"  (loaded in {duration(facts.load_time)}, shared by all workers)"
     timeout = f"{facts.timeout:g} s" if facts.timeout else "none"
-    pool = f"{counted(facts.workers, 'worker')} × {counted(facts.threads, 'thread')}"
+    pool = f"{ranged(facts.workers, 'worker')} × {ranged(facts.threads, 'thread')}"
     commands = "millpond top · millpond status · " if facts.visible else ""
     return [
         ("", f"millpond {_core.__version__} · {python} · pid {os.getpid()}"),
@@ -74,7 +86,12 @@ def _write(fd: int, text: str) -> None:
     try:
         data = text.encode(encoding)
     except UnicodeEncodeError:
-        data = text.replace("·", "|").replace("×", "x").encode(encoding, "backslashreplace")
+        data = (
+            text.replace("·", "|")
+            .replace("×", "x")
+            .replace("–", "-")
+            .encode(encoding, "backslashreplace")
+        )
     try:
         os.write(fd, data)
     except OSError:

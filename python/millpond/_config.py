@@ -6,7 +6,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,59 @@ class Bytes(Number):
         if not found:
             raise self.wrong(text)
         return self.check(int(found[1]) * self.FACTORS[found[2]])
+
+
+Range = tuple[int, int]
+
+
+class Sizes(Kind):
+    """How many: a number, or the least and the most, either of which may be left to `auto`."""
+
+    def __init__(
+        self, high: int, low_auto: Callable[[], int], high_auto: Callable[[], int]
+    ) -> None:
+        self.number = Number(1, high)
+        self.autos = (low_auto, high_auto)
+        self.expects = f"a whole number of 1 to {high}, a range of them with the least first such as 2:8, or auto"
+
+    def parse(self, text: str) -> Range:
+        words = text.split(":")
+        if len(words) > 2:
+            raise self.wrong(text)
+        return self._resolve(words[0], words[-1], text)
+
+    def check(self, value: Any) -> Range:
+        if isinstance(value, str):
+            return self.parse(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return self._resolve(value, value, value)
+        try:
+            least, most = value
+        except (TypeError, ValueError):
+            raise self.wrong(value) from None
+        return self._resolve(least, most, value)
+
+    def _resolve(self, least: Any, most: Any, value: object) -> Range:
+        """Where one side is `auto`, it gives way to the other."""
+        try:
+            low, high = self._one(least, 0), self._one(most, 1)
+        except ConfigError:
+            raise self.wrong(value) from None
+        if low > high:
+            if most == "auto":
+                high = low
+            elif least == "auto":
+                low = high
+            else:
+                raise self.wrong(value)
+        return (low, high)
+
+    def _one(self, value: Any, side: int) -> int:
+        if value == "auto":
+            return min(self.autos[side](), self.number.high)
+        if isinstance(value, str):
+            return self.number.parse(value)
+        return self.number.check(value)
 
 
 class Seconds(Kind):
@@ -172,14 +225,21 @@ class Binds(Kind):
         return found
 
 
+AUTO_THREADS = (4, 64)
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 KINDS: dict[str, Kind] = {
     "bind": Binds(),
     "backlog": Number(1, 65535),
-    "workers": Number(1, 1000),
-    "threads": Number(1, 10000),
+    "workers": Sizes(1000, _core.cpu_count, _core.cpu_count),
+    "threads": Sizes(10000, lambda: AUTO_THREADS[0], lambda: AUTO_THREADS[1]),
+    "shrink_after": Seconds(),
+    "max_concurrency": Number(0, 10_000_000),
     "worker_connections": Number(1, 1_000_000),
+    "max_requests": Number(0, 1 << 62),
+    "max_requests_jitter": Number(0, 1 << 62),
+    "max_worker_lifetime": Seconds(1e8),
+    "max_worker_memory": Bytes(0, 1 << 62),
     "timeout": Seconds(),
     "graceful_timeout": Seconds(),
     "heartbeat_timeout": Seconds(),
@@ -204,12 +264,10 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def _default_workers() -> int:
+def _default_workers() -> Range:
     text = os.environ.get("WEB_CONCURRENCY", "")
-    if not text:
-        return min(_core.cpu_count(), 1000)
     try:
-        return int(KINDS["workers"].parse(text))
+        return KINDS["workers"].parse(text or "auto")  # type: ignore[no-any-return]
     except ConfigError as error:
         raise ConfigError(f"WEB_CONCURRENCY {error}") from None
 
@@ -220,9 +278,15 @@ class Config:
 
     bind: list[str] = field(default_factory=lambda: ["127.0.0.1:8000"])
     backlog: int = 2048
-    workers: int = field(default_factory=_default_workers)
-    threads: int = 16
+    workers: Range = field(default_factory=_default_workers)
+    threads: Range = (4, 16)
+    shrink_after: float = 30.0
+    max_concurrency: int = 0
     worker_connections: int = 10000
+    max_requests: int = 0
+    max_requests_jitter: int = 0
+    max_worker_lifetime: float = 0.0
+    max_worker_memory: int = 0
     timeout: float = 30.0
     graceful_timeout: float = 30.0
     heartbeat_timeout: float = 30.0
@@ -244,6 +308,15 @@ class Config:
     error_logfile: str = "-"
     control_socket: str | None = None
     no_control_socket: bool = False
+
+    def __post_init__(self) -> None:
+        least = self.workers[0] * self.threads[0]
+        if 0 < self.max_concurrency < least:
+            raise ConfigError(
+                f"max-concurrency {self.max_concurrency} is less than what workers and threads "
+                f"begin with: {self.workers[0]} × {self.threads[0]} = {least}. Raise it, or lower "
+                f"their minimum"
+            )
 
     @classmethod
     def make(cls, options: Mapping[str, Any]) -> Config:

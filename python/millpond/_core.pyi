@@ -102,6 +102,11 @@ class Master:
         workers_limit: int = ...,
         max_requests: int = ...,
         max_requests_jitter: int = ...,
+        threads_idle: float = ...,
+        workers_idle: float = ...,
+        max_concurrency: int = ...,
+        max_worker_lifetime: float = ...,
+        max_worker_memory: int = ...,
     ) -> None: ...
 
     # In a child made by fork(), before run(): see mp_master_embed. Takes the descriptor over.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from millpond import _core
-from millpond._banner import Facts, show
+from millpond._banner import Facts, between, show
 from millpond._config import LEVELS, Config, ConfigError
 from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
@@ -19,6 +19,7 @@ from millpond._limits import allow_descriptors
 from millpond._loader import Target, describe, parse_target
 from millpond._worker import exit_process, flush, freeze, load_application
 
+NEVER = 1e8  # seconds
 HEAD_LEAST = 65536  # bytes of a whole request head that are allowed at least
 
 
@@ -95,13 +96,22 @@ class _Run:
     def _master(self) -> _core.Master:
         config = self.config
         return _core.Master(
-            workers=config.workers,
-            workers_max=max(2 * config.workers, config.workers + 8),
+            workers=config.workers[0],
+            workers_limit=config.workers[1],
+            workers_max=max(2 * config.workers[1], config.workers[1] + 8),
+            workers_idle=config.shrink_after or NEVER,
+            max_concurrency=config.max_concurrency,
+            max_worker_lifetime=config.max_worker_lifetime,
+            max_worker_memory=config.max_worker_memory,
             preload=config.preload,
             graceful_timeout=config.graceful_timeout,
             log_fd=self.log_fd,
             log_level=LEVELS.index(config.log_level),
-            threads=config.threads,
+            threads=config.threads[1],
+            threads_min=config.threads[0],
+            threads_idle=config.shrink_after or NEVER,
+            max_requests=config.max_requests,
+            max_requests_jitter=config.max_requests_jitter,
             worker_connections=config.worker_connections,
             timeout=config.timeout,
             queue_timeout=config.queue_timeout,
@@ -120,7 +130,7 @@ class _Run:
             limit_request_body=config.limit_request_body,
             worker_tmp_dir=self._tmp_dir(),
             access_log_fd=self.access_fd,
-            multiprocess=config.workers > 1,
+            multiprocess=config.workers[1] > 1,
             title=self.name,
             **self._control_options(),
         )
@@ -128,8 +138,8 @@ class _Run:
     def _ready(self, workers: int, threads: int, load_time: float, addresses: list[str]) -> None:
         facts = Facts(
             application=self.name,
-            workers=workers,
-            threads=threads,
+            workers=between(workers, self.config.workers),
+            threads=between(threads, self.config.threads),
             load_time=load_time,
             preloaded=self.config.preload and isinstance(self.target, Target),
             timeout=self.config.timeout,
@@ -151,7 +161,7 @@ class _Run:
                 os.close(fd)
 
     def run(self) -> int:
-        allow_descriptors(self.config.worker_connections + 2 * self.config.threads)
+        allow_descriptors(self.config.worker_connections + 2 * self.config.threads[1])
         master = self._master()
         try:
             self._bind(master)

@@ -41,12 +41,12 @@ enum { WATCH_CONTROL, WATCH_SIGNALS, WATCH_WAKEUP, WATCH_APP, WATCH_COUNT };
 struct control {
     struct mp_server *server;
     struct pollfd fds[WATCH_COUNT];
-    unsigned quiet;  /* ticks without anything to see */
-    unsigned calm;   /* ticks without tension */
-    int64_t beat_at; /* next heartbeat */
+    unsigned quiet;                 /* ticks without anything to see */
+    unsigned calm;                  /* ticks without tension */
+    int64_t beat_at;                /* next heartbeat */
     enum mp_retire_reason retiring; /* what the master was told; 0: nothing */
-    struct mp_dump *dump; /* under way; NULL: none */
-    int status;           /* -1: goes on */
+    struct mp_dump *dump;           /* under way; NULL: none */
+    int status;                     /* -1: goes on */
 };
 
 int mp_control_tell(const struct mp_worker_context *context, enum mp_worker_verb verb,

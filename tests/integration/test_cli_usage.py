@@ -47,6 +47,12 @@ def test_help(option: str) -> None:
         "--bind",
         "--workers",
         "--threads",
+        "--shrink-after",
+        "--max-concurrency",
+        "--max-requests",
+        "--max-requests-jitter",
+        "--max-worker-lifetime",
+        "--max-worker-memory",
         "--timeout",
         "--graceful-timeout",
         "--keep-alive",
@@ -126,6 +132,22 @@ def test_an_abbreviation_is_no_option() -> None:
         ("--workers", "99999999999999999999"),
         ("--threads", "0"),
         ("--threads", "x"),
+        ("--workers", "4:2"),
+        ("--workers", "0:2"),
+        ("--workers", "1:2:3"),
+        ("--workers", ":"),
+        ("--workers", "2:"),
+        ("--workers", "1001"),
+        ("--workers", "automatic"),
+        ("--threads", "8:4"),
+        ("--threads", "auto:auto:auto"),
+        ("--threads", "1:10001"),
+        ("--shrink-after", "-1"),
+        ("--max-concurrency", "-1"),
+        ("--max-requests", "many"),
+        ("--max-requests-jitter", "-1"),
+        ("--max-worker-lifetime", "1h"),
+        ("--max-worker-memory", "1X"),
         ("--timeout", "-1"),
         ("--timeout", "soon"),
         ("--timeout", "nan"),
@@ -146,6 +168,18 @@ def test_an_abbreviation_is_no_option() -> None:
 )
 def test_bad_values(arguments: tuple[str, str]) -> None:
     _usage_error(millpond(*arguments, APP), arguments[0])
+
+
+def test_a_wrong_range_is_told_what_is_right() -> None:
+    line = _usage_error(millpond("--workers", "4:2", APP), "'4:2'")
+    for allowed in ("1 to 1000", "2:8", "auto", "least first"):
+        assert allowed in line
+
+
+def test_more_threads_than_max_concurrency() -> None:
+    arguments = ("--workers", "3", "--threads", "4:64", "--max-concurrency", "11")
+    line = _usage_error(millpond(*arguments, APP), "max-concurrency 11")
+    assert "3 × 4 = 12" in line
 
 
 @pytest.mark.parametrize(
@@ -184,7 +218,7 @@ def test_two_applications() -> None:
     _usage_error(millpond(APP, "other:application"), "other:application")
 
 
-@pytest.mark.parametrize("value", ["x", "0", "-3"])
+@pytest.mark.parametrize("value", ["x", "0", "-3", "3:2"])
 def test_web_concurrency_that_is_no_number(value: str) -> None:
     result = millpond(APP, env={"WEB_CONCURRENCY": value})
     assert result.code == 2

@@ -239,7 +239,7 @@ def test_max_requests_without_a_failed_request() -> None:
             return len(pids) >= 6
 
         wait_until(all_of_them_were_replaced_twice, 20, "workers that are replaced")
-        assert script.err.count("is recycled after") >= 4
+        assert script.err.count("is recycled: ") >= 4
         script.stop()
 
 
