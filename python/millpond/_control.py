@@ -266,10 +266,10 @@ def _explain(error: OSError) -> str:
 # -- which one -------------------------------------------------------------------------------------
 
 
-def _running(among: list[Path]) -> list[tuple[Client, Description]]:
-    """The servers that answer, by their age; not those that somebody else has put there."""
+def running() -> list[tuple[Client, Description]]:
+    """This user's servers that answer, by their age; not those that somebody else has put there."""
     found = []
-    for folder in filter(_is_private, among):
+    for folder in filter(_is_private, folders()):
         for _, path in _sockets(folder):
             with suppress(ControlError):
                 client = Client(path)
@@ -307,7 +307,7 @@ def find(pid: int | None = None, control_socket: str | os.PathLike[str] | None =
         return Client(Path(control_socket))
     if pid is not None:
         return _by_pid(pid)
-    found = _running(folders())
+    found = running()
     if not found:
         raise ControlError(
             "no server of this user is running. One that was started with another control socket:"

@@ -23,8 +23,14 @@ with Slow(("127.0.0.1", 0), Sleeper) as server:
 """
 
 
+def _run(folder: Path, *words: str) -> Result:
+    """One of the commands, for the server whose socket is there."""
+    paths = [str(path) for path in (folder / "millpond").glob("*.sock")]
+    return millpond(*words, "--control-socket", *(paths or [str(folder / "none")]))
+
+
 def _status(folder: Path) -> Result:
-    return millpond("status", "--json", env={"XDG_RUNTIME_DIR": str(folder)})
+    return _run(folder, "status", "--json")
 
 
 def test_a_pool_is_found_by_the_name_of_its_class(tmp_path: Path) -> None:
@@ -42,10 +48,10 @@ def test_a_pool_is_found_by_the_name_of_its_class(tmp_path: Path) -> None:
             found = json.loads(_status(tmp_path).out)
             assert found["server"]["application"] == "Slow"
             assert found["server"]["protocol"] == "stream"
-            dump = millpond("dump", env={"XDG_RUNTIME_DIR": str(tmp_path)})
+            dump = _run(tmp_path, "dump")
             assert dump.code == 0, dump.err
             assert "in do_sleep" in dump.out
-            assert "Slow" in millpond("status", env={"XDG_RUNTIME_DIR": str(tmp_path)}).out
+            assert "Slow" in _run(tmp_path, "status").out
     assert not list((tmp_path / "millpond").iterdir())
 
 

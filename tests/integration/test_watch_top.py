@@ -38,7 +38,7 @@ def show() -> Iterator[Show]:
 
     def make(server: Server, *options: str, columns: int = 80, rows: int = 24) -> Terminal:
         env = environment({"XDG_RUNTIME_DIR": str(server.runtime)})
-        line = command("top", "--interval", "0.2", *options)
+        line = command("top", "--interval", "0.2", *(options or ["--pid", str(server.pid)]))
         shown.append(Terminal(line, env, columns, rows))
         return shown[-1]
 

@@ -203,9 +203,11 @@ class Server:
         return self.runtime / "millpond" / f"{self.pid}.sock"
 
     def watch(self, *arguments: str, seconds: float = 30) -> subprocess.CompletedProcess[str]:
-        """Runs `millpond status`, `dump` and the like beside it, as its user would."""
+        """Runs `millpond status`, `dump` and the like beside it, as its user would: who may have
+        other servers, and so names this one."""
+        named = any(word.startswith(("--pid", "--control-socket")) for word in arguments)
         return subprocess.run(
-            command(*arguments),
+            command(*arguments, *([] if named else ["--pid", str(self.pid)])),
             env=environment({"XDG_RUNTIME_DIR": str(self.runtime)}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
