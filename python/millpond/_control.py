@@ -146,6 +146,7 @@ class Description:
     workers_max: int = 0  # that there may ever be
     threads: int = 0
     threads_min: int = 0
+    concurrency_max: int = 0  # of all workers together; 0: no bound
     connections_max: int = 0
     preload: int = 0
     timeout_ns: int = 0

@@ -36,7 +36,7 @@ class ThreadStatus:
     """One thread of a worker, and the handler in it."""
 
     number: int
-    """Within its worker, from 0."""
+    """Within its worker, from 1, as in the log and in `millpond dump`."""
     state: str
     """"ready": waits for work; "leading": watches the sockets; "working": is in a handler;
     "stuck": is in a handler that has exceeded its time (--timeout, handler_timeout)."""

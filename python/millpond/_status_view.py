@@ -338,6 +338,7 @@ def _server_json(snapshot: Snapshot) -> dict[str, Any]:
         "workers_max": server.workers_max,
         "threads_min": server.threads_min,
         "threads_max": server.threads,
+        "concurrency_max": server.concurrency_max,
         "connections_max": server.connections_max,
         "preload": bool(server.preload),
         "timeout_seconds": server.timeout_ns / 1e9,

@@ -67,18 +67,24 @@ static const char *protocol_name(enum mp_protocol_kind kind)
     return "http1";
 }
 
+/* The bounds move with the number of workers that somebody has asked for. */
+static void add_sizes(struct lines *lines, const struct mp_master *master)
+{
+    const struct mp_worker_options *worker = &master->options.worker;
+    bool open = mp_crew_sizing_is_open(&master->sizing);
+
+    add(lines, "workers %u\n", master->target);
+    add(lines, "workers_min %u\n", open ? master->sizing.least : master->target);
+    add(lines, "workers_limit %u\n", open ? master->sizing.most : master->target);
+    add(lines, "workers_max %u\n", master->options.workers_max);
+    add(lines, "threads %u\n", worker->threads);
+    add(lines, "threads_min %u\n", worker->threads_min ? worker->threads_min : worker->threads);
+    add(lines, "concurrency_max %u\n", worker->max_concurrency);
+    add(lines, "connections_max %u\n", worker->connections);
+}
+
 static void add_options(struct lines *lines, const struct mp_master_options *options)
 {
-    unsigned threads = options->worker.threads;
-    unsigned least = options->worker.threads_min;
-
-    add(lines, "workers_min %u\n", options->workers);
-    add(lines, "workers_limit %u\n",
-        options->workers_limit > options->workers ? options->workers_limit : options->workers);
-    add(lines, "workers_max %u\n", options->workers_max);
-    add(lines, "threads %u\n", threads);
-    add(lines, "threads_min %u\n", least ? least : threads);
-    add(lines, "connections_max %u\n", options->worker.connections);
     add(lines, "preload %d\n", options->preload);
     add(lines, "timeout_ns %lld\n", (long long)options->worker.request_timeout);
     add(lines, "graceful_timeout_ns %lld\n", (long long)options->graceful_timeout);
@@ -96,7 +102,7 @@ void mp_control_text_describe(const struct mp_master *master, char *text, size_t
     add(&lines, "started_ns %lld\n", (long long)master->started);
     add(&lines, "stage %s\n", stage_name(master->stage));
     add(&lines, "generation %u\n", master->generation);
-    add(&lines, "workers %u\n", master->target);
+    add_sizes(&lines, master);
     add_options(&lines, &master->options);
     if (master->options.title)
         add_text(&lines, "application", master->options.title);

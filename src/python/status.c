@@ -67,11 +67,11 @@ static PyObject *thread_status(unsigned number, const struct mp_sb_thread_view *
 {
     bool serves = view->state == MP_SB_THREAD_WORKING || view->state == MP_SB_THREAD_STUCK;
     char client[MP_SB_CLIENT_TEXT];
-    return Py_BuildValue("{s:I,s:s,s:d,s:K,s:N,s:N,s:N}", "number", number, "state", state, "since",
-                         seconds(view->since), "requests", (unsigned long long)view->requests,
-                         "method", text(serves ? view->method : ""), "path",
-                         text(serves ? view->path : ""), "peer",
-                         text(serves ? mp_sb_thread_client(view, client, sizeof(client)) : ""));
+    return Py_BuildValue(
+        "{s:I,s:s,s:d,s:K,s:N,s:N,s:N}", "number", number + 1, "state", state, "since",
+        seconds(view->since), "requests", (unsigned long long)view->requests, "method",
+        text(serves ? view->method : ""), "path", text(serves ? view->path : ""), "peer",
+        text(serves ? mp_sb_thread_client(view, client, sizeof(client)) : ""));
 }
 
 /* Appends item, and takes its reference. 0, or -1 with an exception. */

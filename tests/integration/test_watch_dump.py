@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import subprocess
 import threading
@@ -49,6 +50,26 @@ def test_it_says_where_each_thread_stands(start: Start) -> None:
     assert result.stdout.count("GET /hold?for=40") == 3
     assert "watch_app.py" in result.stdout
     assert result.stdout.index("in hold") < result.stdout.index("in wait_for_the_gate")
+
+
+def test_its_numbers_are_those_of_status(start: Start) -> None:
+    server = start(APP, workers=2, threads=4)
+    _hold(server, 4)
+    workers = json.loads(server.watch("status", "--json").stdout)["workers"]
+    shown = {
+        (worker["number"], thread["number"])
+        for worker in workers
+        for thread in worker["threads"]
+        if thread["state"] == "working"
+    }
+    dumped, worker = set(), 0
+    for line in server.watch("dump").stdout.splitlines():
+        if found := re.match(r"worker (\d+) ", line):
+            worker = int(found[1])
+        if found := re.match(r"  thread (\d+): working", line):
+            dumped.add((worker, int(found[1])))
+    assert dumped == shown
+    assert len(shown) == 4
 
 
 def test_one_worker(start: Start) -> None:

@@ -155,6 +155,8 @@ TEST(a_client_is_told_what_the_server_is)
     snprintf(line, sizeof(line), "pid %d", (int)bench.pond->master);
     CHECK(has_line(&reply, line));
     CHECK(has_line(&reply, "workers 2"));
+    CHECK(has_line(&reply, "workers_min 2"));
+    CHECK(has_line(&reply, "workers_limit 2"));
     CHECK(has_line(&reply, "workers_max 3"));
     CHECK(has_line(&reply, "threads 8"));
     CHECK(has_line(&reply, "stage running"));
@@ -162,6 +164,25 @@ TEST(a_client_is_told_what_the_server_is)
     CHECK(has_line(&reply, "application fake:pond?and more")); /* on one line, whatever it is */
     CHECK(strstr(reply.text, "\nlisten 127.0.0.1:"));
     CHECK(strstr(reply.text, "\nstarted_ns "));
+    close(reply.fd);
+    close(client);
+    finish(&bench);
+}
+
+TEST(bounds_move_with_what_is_asked_for)
+{
+    struct bench bench;
+    struct reply reply;
+    int client;
+
+    begin(&bench, &(struct pond_options){.workers = 1, .workers_limit = 2, .workers_max = 4});
+    client = connect_to(bench.path);
+    ask(client, MP_CONTROL_WORKERS, 1, &reply);
+    CHECK_EQ(reply.head.value, 2);
+    ask(client, MP_CONTROL_HELLO, 0, &reply);
+    CHECK(has_line(&reply, "workers 2"));
+    CHECK(has_line(&reply, "workers_min 2"));
+    CHECK(has_line(&reply, "workers_limit 3"));
     close(reply.fd);
     close(client);
     finish(&bench);

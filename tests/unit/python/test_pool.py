@@ -406,7 +406,7 @@ class StatusTest(PoolTest):
             self.assertEqual(3, times["count"])
             self.assertTrue(0 < times["p50"] <= times["p90"] <= times["p99"] <= times["max"] < 10)
         threads = found["threads"]
-        self.assertEqual([0, 1, 2], [one["number"] for one in threads])  # and one for the reactor
+        self.assertEqual([1, 2, 3], [one["number"] for one in threads])  # and one for the reactor
         self.assertEqual(3, sum(one["requests"] for one in threads))
         for one in threads:
             self.check_types(one, THREAD)
