@@ -227,6 +227,7 @@ struct mp_staff {
     uint64_t births;         /* so far */
     int64_t pause_until;     /* no thread could be started: not before that */
     int64_t report_again_at; /* the log has had it lately */
+    int64_t surplus_at;      /* next look for threads that have stood in for others */
 };
 
 struct mp_pool {

@@ -30,6 +30,8 @@
 /* After a thread could not be started. */
 #define START_PAUSE (2 * MP_NSEC_PER_SEC)
 #define REPORT_PAUSE (60 * MP_NSEC_PER_SEC)
+/* Whether threads that have stood in for others are not needed any more. */
+#define SURPLUS_LOOK (100 * MP_NSEC_PER_MSEC)
 
 /* ---- one thread -------------------------------------------------------------------------- */
 
@@ -292,8 +294,9 @@ static void dismiss_surplus(struct mp_reactor *reactor, int64_t now)
 {
     struct mp_staff *staff = &reactor->pool.staff;
     struct mp_thread_seen seen;
-    if (staff->existing <= staff->sizing.least + 1)
+    if (staff->existing <= staff->sizing.least + 1 || now < staff->surplus_at)
         return;
+    staff->surplus_at = now + SURPLUS_LOOK;
     join_ended(reactor, now);
     mp_pool_see(reactor, &seen, now);
     if (seen.threads > staff->sizing.least)
@@ -327,5 +330,7 @@ void mp_threads_resize(struct mp_reactor *reactor, int64_t now)
 int64_t mp_threads_next_look(const struct mp_reactor *reactor)
 {
     const struct mp_staff *staff = &reactor->pool.staff;
-    return staff->existing > staff->sizing.least + 1 ? staff->sizing.span_ends : INT64_MAX;
+    if (staff->existing <= staff->sizing.least + 1)
+        return INT64_MAX;
+    return mp_thread_sizing_is_open(&staff->sizing) ? staff->sizing.span_ends : staff->surplus_at;
 }

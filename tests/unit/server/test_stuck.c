@@ -77,6 +77,13 @@ static void end(struct harness *h)
     harness_done(h);
 }
 
+static void stay_asleep(struct testapp *testapp, struct mp_request *request)
+{
+    while (!atomic_load(&testapp->release_stuck))
+        testapp_nap(testapp, 100 * MS);
+    mp_response_reply(request, 200, "text/plain", "late\n", 5);
+}
+
 /* ---- deadlines --------------------------------------------------------------------------- */
 
 TEST(a_stuck_handler_is_interrupted_and_its_thread_is_used_again)
@@ -138,6 +145,26 @@ TEST(stuck_threads_are_not_missed)
     CHECK(harness_await(has_three_threads, &h, 5000));
     CHECK_EQ(h.testapp.raises, 2); /* in vain */
     CHECK_EQ(h.testapp.calmed, 2);
+    end(&h);
+}
+
+TEST(a_stuck_handler_costs_no_cpu)
+{
+    struct harness h;
+    struct client stuck;
+    harness_init(&h, true);
+    h.testapp.custom = stay_asleep;
+    h.options.threads = 2;
+    h.options.request_timeout = 100 * MS;
+    h.options.stuck_grace = 600 * MP_NSEC_PER_SEC;
+    harness_start(&h);
+    ask(&h, &stuck, "/custom");
+    expect_status(&stuck, 504);
+    CHECK(harness_await(one_stuck, &h, 5000));
+    harness_sleep_ms(100);
+    int64_t before = mp_clock_process_cpu();
+    harness_sleep_ms(1500);
+    CHECK(mp_clock_process_cpu() - before < 500 * MS);
     end(&h);
 }
 
