@@ -321,6 +321,7 @@ struct mp_server {
     struct mp_wakeup watcher;
     struct mp_access_log *access_log;
     struct mp_stuck *stuck;
+    _Atomic bool held; /* the interpreter, for a while: no new connections; see stuck.c */
     _Atomic uint32_t stuck_handlers; /* run past their deadline now; see stuck.h */
     struct mp_inspector *inspector;  /* NULL: the application cannot be looked at */
 };

@@ -10,6 +10,7 @@
 #include "server/conn.h"
 #include "server/pool.h"
 #include "server/protocol.h"
+#include "server/stuck.h"
 
 enum {
     ACCEPT_ALONE = 64,     /* connections at a time when there are no siblings */
@@ -69,11 +70,20 @@ static unsigned thread_limit(const struct mp_reactor *reactor)
     return atomic_load_explicit(&server->slot->threads, memory_order_relaxed);
 }
 
+/* Full, or nobody here can get at the interpreter: others may have what comes. The connections of
+ * stuck handlers have threads that are not missed. */
 static bool is_full(const struct mp_reactor *reactor)
 {
-    return reactor->conn_count >= reactor->server->options->connections ||
-           (reactor->protocol->whole && !reactor->draining &&
-            reactor->conn_count >= thread_limit(reactor));
+    const struct mp_server *server = reactor->server;
+    if (reactor->conn_count >= server->options->connections)
+        return true;
+    if (reactor->draining)
+        return false;
+    /* Relaxed: seen a turn late. */
+    if (atomic_load_explicit(&server->held, memory_order_relaxed))
+        return true;
+    return reactor->protocol->whole &&
+           reactor->conn_count >= thread_limit(reactor) + mp_stuck_count(server);
 }
 
 /* The error is one client's, not the socket's. */
@@ -192,7 +202,8 @@ static bool has_room(struct mp_reactor *reactor, int64_t now)
     /* Relaxed: as of the last time that somebody chose what to run, which is good enough. */
     unsigned depth = atomic_load_explicit(&server->slot->fifo_depth, memory_order_relaxed);
     unsigned handlers = atomic_load_explicit(&server->slot->handlers, memory_order_relaxed);
-    bool busy = depth > 0 && (handlers >= server->options->threads || reactor->protocol->whole);
+    unsigned most = server->options->threads + mp_stuck_count(server);
+    bool busy = depth > 0 && (handlers >= most || reactor->protocol->whole);
     if (sibling_is_better(reactor, busy, now))
         return false;
     return !waits_for_sibling(reactor, handlers + depth + reactor->unheard, handlers, now);

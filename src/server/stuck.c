@@ -483,6 +483,7 @@ static void look_at_interpreter(struct mp_stuck *stuck, int64_t now)
         return;
     try_interpreter(stuck, now);
     int64_t since = mp_inspector_waits_since(server->inspector);
+    atomic_store_explicit(&server->held, since != 0 && now - since >= CALM, memory_order_relaxed);
     if (since == 0)
         stuck->held_since = 0;
     else if (now - since >= limit && stuck->held_since == 0 && stuck->purpose == PURPOSE_NONE &&

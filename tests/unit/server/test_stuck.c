@@ -454,6 +454,28 @@ TEST(a_worker_whose_interpreter_is_not_given_back_asks_to_be_replaced)
     end(&h);
 }
 
+/* Siblings may have them. */
+TEST(while_the_interpreter_is_held_connections_are_left_to_others)
+{
+    struct harness h;
+    struct client client;
+    struct client waiting;
+    harness_init(&h, true);
+    h.options.request_timeout = 0;
+    h.options.hang_timeout = 600 * MP_NSEC_PER_SEC;
+    harness_start(&h);
+    ask(&h, &client, "/hold");
+    CHECK(harness_await(one_inside, &h, 5000));
+    harness_sleep_ms(3000);
+    ask(&h, &waiting, "/");
+    harness_sleep_ms(200);
+    CHECK_EQ(harness_slot(&h)->connections, 1);
+    atomic_store(&h.testapp.release_stuck, true);
+    expect_status(&client, 200);
+    expect_status(&waiting, 200);
+    end(&h);
+}
+
 TEST(handlers_that_only_wait_do_not_hang)
 {
     struct harness h;
