@@ -148,6 +148,7 @@ class Description:
     threads_min: int = 0
     concurrency_max: int = 0  # of all workers together; 0: no bound
     connections_max: int = 0
+    backlog: int = -1  # connections that wait in the kernel; -1: it does not say
     preload: int = 0
     timeout_ns: int = 0
     graceful_timeout_ns: int = 0

@@ -143,6 +143,15 @@ def times(found: Times) -> str:
     return " · ".join(f"{name} {span(value)}" for name, value in named)
 
 
+def _clients(snapshot: Snapshot, style: Style) -> str:
+    accepted = sum(worker.accepted for worker in snapshot.pool.workers)
+    backlog = snapshot.server.backlog
+    text = f"{count(snapshot.pool.connections, 'connection')} · {accepted:,} accepted so far"
+    if backlog < 0:
+        return text
+    return text + " · " + style.paint(f"backlog {backlog:,}", "yellow" if backlog else "")
+
+
 def _requests(snapshot: Snapshot, style: Style) -> str:
     pool = snapshot.pool
     shed = sum(worker.shed for worker in pool.workers)
@@ -151,7 +160,7 @@ def _requests(snapshot: Snapshot, style: Style) -> str:
 
 
 def _facts(snapshot: Snapshot, style: Style) -> list[str]:
-    server, pool = snapshot.server, snapshot.pool
+    server = snapshot.server
     addresses = [
         address
         if address.startswith("unix:") or server.protocol != "http1"
@@ -159,11 +168,10 @@ def _facts(snapshot: Snapshot, style: Style) -> list[str]:
         for address in server.listen
     ]
     threads = between(server.threads_min, server.threads)
-    accepted = sum(worker.accepted for worker in pool.workers)
     told = [
         *(("listening", address) for address in addresses),
         ("pool", f"{workers_text(snapshot)} × {threads} threads · {_states(snapshot, style)}"),
-        ("clients", f"{count(pool.connections, 'connection')} · {accepted:,} accepted so far"),
+        ("clients", _clients(snapshot, style)),
         ("requests", _requests(snapshot, style)),
         ("queue wait", times(snapshot.queue_wait)),
         ("handlers", times(snapshot.handler_time)),
@@ -340,6 +348,7 @@ def _server_json(snapshot: Snapshot) -> dict[str, Any]:
         "threads_max": server.threads,
         "concurrency_max": server.concurrency_max,
         "connections_max": server.connections_max,
+        "backlog": server.backlog if server.backlog >= 0 else None,
         "preload": bool(server.preload),
         "timeout_seconds": server.timeout_ns / 1e9,
         "graceful_timeout_seconds": server.graceful_timeout_ns / 1e9,

@@ -169,6 +169,9 @@ def _head(snapshot: Snapshot, recent: Recent, width: int) -> list[Line]:
     second.add("   requests ", "dim").add(rate, "bold")
     second.add("   connections ", "dim").add(f"{pool.connections:,}")
     second.add("   waiting ", "dim").add(f"{pool.waiting:,}", "yellow" if pool.waiting else "")
+    if server.backlog >= 0:
+        second.add("   backlog ", "dim")
+        second.add(f"{server.backlog:,}", "yellow" if server.backlog else "")
     shed = sum(worker.shed for worker in pool.workers)
     if shed:
         second.add("   shed ", "dim").add(f"{shed:,}", "yellow")

@@ -6,6 +6,7 @@
 
 #include "base/compiler.h"
 #include "master/private.h"
+#include "os/socket.h"
 
 struct lines {
     char *text;
@@ -91,6 +92,22 @@ static void add_options(struct lines *lines, const struct mp_master_options *opt
     add(lines, "protocol %s\n", protocol_name(options->worker.protocol));
 }
 
+/* How many clients the kernel keeps waiting, where it says. */
+static void add_backlog(struct lines *lines, const struct mp_master *master)
+{
+    unsigned waiting = 0;
+    bool known = false;
+
+    for (size_t i = 0; i < master->listener_count; i++) {
+        int one = mp_socket_backlog(master->listeners[i].fd);
+
+        known = known || one >= 0;
+        waiting += one > 0 ? (unsigned)one : 0;
+    }
+    if (known)
+        add(lines, "backlog %u\n", waiting);
+}
+
 void mp_control_text_describe(const struct mp_master *master, char *text, size_t size)
 {
     struct lines lines = {.text = text, .size = size};
@@ -104,6 +121,7 @@ void mp_control_text_describe(const struct mp_master *master, char *text, size_t
     add(&lines, "generation %u\n", master->generation);
     add_sizes(&lines, master);
     add_options(&lines, &master->options);
+    add_backlog(&lines, master);
     if (master->options.title)
         add_text(&lines, "application", master->options.title);
     for (size_t i = 0; i < master->listener_count; i++) {

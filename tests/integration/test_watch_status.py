@@ -148,6 +148,23 @@ def test_while_every_thread_is_busy(start: Start, path: str) -> None:
     assert server.watch("status").returncode == 0
 
 
+def test_clients_that_the_kernel_keeps_waiting(start: Start) -> None:
+    """Nobody has room to accept them."""
+    server = start(APP, "--worker-connections", "2", workers=1, threads=2)
+    assert _json(server)["server"]["backlog"] == 0
+    wires = [server.wire() for _ in range(6)]
+
+    def waiting() -> int:
+        found: int = _json(server)["server"]["backlog"]
+        return found
+
+    wait_until(lambda: waiting() >= 3, 10, "a backlog")
+    assert re.search(r"backlog [1-9]", server.watch("status").stdout)
+    for wire in wires:
+        wire.close()
+    wait_until(lambda: waiting() == 0, 10, "its end")
+
+
 def test_a_request_that_forges_a_line_is_escaped(start: Start) -> None:
     server = start(APP)
     wire = server.wire()

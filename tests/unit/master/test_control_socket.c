@@ -163,6 +163,7 @@ TEST(a_client_is_told_what_the_server_is)
     CHECK(has_line(&reply, "generation 1"));
     CHECK(has_line(&reply, "application fake:pond?and more")); /* on one line, whatever it is */
     CHECK(strstr(reply.text, "\nlisten 127.0.0.1:"));
+    CHECK(has_line(&reply, "backlog 0"));
     CHECK(strstr(reply.text, "\nstarted_ns "));
     close(reply.fd);
     close(client);
