@@ -25,6 +25,9 @@ enum {
     MESSAGES_MOST = 32,
 };
 
+/* Deaths of the same want of memory. */
+#define OOM_KILLS_TOGETHER (5 * MP_NSEC_PER_SEC)
+
 static void report_replaced(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
 {
     char time[32];
@@ -226,6 +229,26 @@ static bool left_in_order(const struct mp_worker_handle *handle, int status)
            (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == MP_WORKER_EXIT_QUIT);
 }
 
+enum mp_killer mp_crew_killer(struct mp_master *master, int status, int64_t now)
+{
+    uint64_t kills;
+
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+        return MP_KILLER_UNKNOWN;
+    kills = mp_memory_oom_kills();
+    if (kills == MP_MEMORY_UNKNOWN || master->oom_kills == MP_MEMORY_UNKNOWN)
+        return MP_KILLER_UNKNOWN;
+    if (kills > master->oom_kills) {
+        master->oom_kills = kills;
+        master->oom_kill_at = now;
+        return MP_KILLER_KERNEL;
+    }
+    /* Several were counted at once, perhaps: this may be one of them. */
+    if (master->oom_kill_at != 0 && now - master->oom_kill_at < OOM_KILLS_TOGETHER)
+        return MP_KILLER_UNKNOWN;
+    return MP_KILLER_SOMEBODY;
+}
+
 static void report_death(struct mp_master *master, const struct mp_worker_handle *handle,
                          int status, uint64_t peak, int64_t now)
 {
@@ -246,7 +269,7 @@ static void report_death(struct mp_master *master, const struct mp_worker_handle
                MP_WORKER_NUMBER(handle), (int)handle->pid);
         return;
     }
-    mp_report_death(status, false, peak, death, sizeof(death));
+    mp_report_death(status, mp_crew_killer(master, status, now), peak, death, sizeof(death));
     mp_report_serving(master->board, handle->slot, now, serving, sizeof(serving));
     /* Drained because somebody has sent it SIGTERM, or has told it so otherwise: unusual, not
      * wrong. */

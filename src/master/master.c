@@ -96,6 +96,7 @@ int mp_master_new(const struct mp_master_options *options, const struct mp_maste
         goto fail;
     for (unsigned i = 0; i < master->slots; i++)
         mp_worker_handle_init(&master->workers[i], i);
+    master->oom_kills = mp_memory_oom_kills();
     /* The pool has a thread more than handlers may run: the one that leads meanwhile. */
     err =
         mp_scoreboard_new(master->slots, mp_worker_places(options->worker.threads), &master->board);

@@ -31,6 +31,7 @@
 #include "master/crew_sizing.h"
 #include "master/master.h"
 #include "master/message.h"
+#include "master/report.h"
 #include "master/worker_handle.h"
 #include "os/socket_file.h"
 
@@ -118,6 +119,9 @@ struct mp_master {
     struct mp_crew_past *past;    /* [slots]: of the look before */
     bool growth_refused;          /* the log has it */
     int64_t growth_pause;         /* no worker is added before that */
+
+    uint64_t oom_kills;  /* that the control group had counted; MP_MEMORY_UNKNOWN */
+    int64_t oom_kill_at; /* when that was last seen to change; 0: never */
 
     enum mp_stage stage;
     int64_t stop_deadline;
@@ -247,6 +251,8 @@ void mp_crew_on_spawn_failed(struct mp_master *master, const struct mp_zygote_me
                              int64_t now);
 /* The zygote is gone, and so are its answers. */
 void mp_crew_on_zygote_gone(struct mp_master *master, int64_t now);
+/* Of a process that was reaped and that the master has not killed. */
+enum mp_killer mp_crew_killer(struct mp_master *master, int status, int64_t now);
 /* A process was reaped. False: it is no worker. */
 bool mp_crew_on_death(struct mp_master *master, pid_t pid, int status, uint64_t peak, int64_t now);
 

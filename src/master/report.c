@@ -77,7 +77,22 @@ const char *mp_report_bytes(uint64_t bytes, char *text, size_t size)
     return text;
 }
 
-const char *mp_report_death(int status, bool killed_by_master, uint64_t peak, char *bytes,
+static const char *describe_killer(enum mp_killer killer)
+{
+    switch (killer) {
+    case MP_KILLER_MASTER:
+        return "";
+    case MP_KILLER_KERNEL:
+        return " by the kernel for want of memory";
+    case MP_KILLER_SOMEBODY:
+        return ", which somebody has sent, and not the kernel for want of memory";
+    case MP_KILLER_UNKNOWN:
+        break;
+    }
+    return ", most likely by the kernel for want of memory";
+}
+
+const char *mp_report_death(int status, enum mp_killer killer, uint64_t peak, char *bytes,
                             size_t size)
 {
     struct text text = {.bytes = bytes, .size = size};
@@ -88,8 +103,8 @@ const char *mp_report_death(int status, bool killed_by_master, uint64_t peak, ch
         return bytes;
     }
     add(&text, "killed by %s", mp_signal_name(WTERMSIG(status), part, sizeof(part)));
-    if (WTERMSIG(status) == SIGKILL && !killed_by_master)
-        add(&text, ", most likely by the kernel for want of memory");
+    if (WTERMSIG(status) == SIGKILL)
+        add(&text, "%s", describe_killer(killer));
     if (WCOREDUMP(status))
         add(&text, ", with a core dump");
     if (peak > 0)

@@ -21,12 +21,20 @@ const char *mp_report_duration(int64_t ns, char *text, size_t size);
 /* "512 KiB", "184 MiB", "1.9 GiB". */
 const char *mp_report_bytes(uint64_t bytes, char *text, size_t size);
 
+/* Who has sent SIGKILL. */
+enum mp_killer {
+    MP_KILLER_UNKNOWN = 0,
+    MP_KILLER_MASTER,
+    MP_KILLER_KERNEL,   /* for want of memory: the control group has counted it */
+    MP_KILLER_SOMEBODY, /* the control group has counted nothing */
+};
+
 /*
  * How it ended, from a wait status: "exited with status 3", "killed by SIGSEGV (peak memory 184
- * MiB)", and of a SIGKILL that the master has not sent that it was most likely the kernel's. peak:
+ * MiB)", and of a SIGKILL that the master has not sent whose it was, or most likely was. peak:
  * bytes, 0: not known.
  */
-const char *mp_report_death(int status, bool killed_by_master, uint64_t peak, char *text,
+const char *mp_report_death(int status, enum mp_killer killer, uint64_t peak, char *text,
                             size_t size);
 
 /*

@@ -217,7 +217,8 @@ static void report_death(struct mp_master *master, int status, uint64_t peak, in
     const struct mp_log *log = &master->options.log;
     char death[MP_REPORT_DEATH_SIZE];
 
-    mp_report_death(status, zygote->killed, peak, death, sizeof(death));
+    mp_report_death(status, zygote->killed ? MP_KILLER_MASTER : mp_crew_killer(master, status, now),
+                    peak, death, sizeof(death));
     if (zygote->load_status && master->ever_loaded)
         mp_log(log, MP_LOG_ERROR,
                "a new zygote could not load the application; %u workers go on serving",

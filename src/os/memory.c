@@ -93,6 +93,37 @@ uint64_t mp_memory_available(void)
     return available("/proc/meminfo", MP_CGROUP_ROOT, MP_CGROUP_MEMBERSHIP);
 }
 
+/* It counts for a group and all below it, so the least is this process's own group's. */
+static uint64_t oom_kills_v2(const char *group)
+{
+    char path[PATH_MAX];
+    char text[8];
+
+    if (snprintf(path, sizeof(path), "%s/memory.events", group) >= (int)sizeof(path) ||
+        mp_fd_read_text(path, text, sizeof(text)) < 0)
+        return MP_CGROUP_NONE;
+    return read_entry(path, "oom_kill");
+}
+
+/* Each group's own only, and the root's too: not to be told apart. */
+static uint64_t oom_kills_v1(const char *group)
+{
+    (void)group;
+    return MP_CGROUP_NONE;
+}
+
+static uint64_t oom_kills(const char *sysfs, const char *membership)
+{
+    return mp_cgroup_least(sysfs, membership, "memory", oom_kills_v2, oom_kills_v1);
+}
+
+_Static_assert(MP_MEMORY_UNKNOWN == MP_CGROUP_NONE, "they say the same");
+
+uint64_t mp_memory_oom_kills(void)
+{
+    return oom_kills(MP_CGROUP_ROOT, MP_CGROUP_MEMBERSHIP);
+}
+
 /* /proc/PID/statm counts pages: all, resident, ... */
 int64_t mp_process_rss(pid_t pid)
 {

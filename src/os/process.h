@@ -71,6 +71,11 @@ unsigned mp_cpu_count(void);
  * control groups (versions 2 and 1). UINT64_MAX: not known. */
 uint64_t mp_memory_available(void);
 
+/* How many processes of this one's control group (version 2), or below it, the kernel has killed so
+ * far because there was no memory. */
+#define MP_MEMORY_UNKNOWN UINT64_MAX
+uint64_t mp_memory_oom_kills(void);
+
 /* Resident set size of a process in bytes, or -errno (-ESRCH: it has ended). Cheap. */
 int64_t mp_process_rss(pid_t pid);
 

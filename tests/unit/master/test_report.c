@@ -37,28 +37,33 @@ TEST(bytes)
 }
 
 /* A wait status as the kernel writes it. */
-static const char *death(int status, bool ours, uint64_t peak)
+static const char *death(int status, enum mp_killer killer, uint64_t peak)
 {
-    return mp_report_death(status, ours, peak, text, sizeof(text));
+    return mp_report_death(status, killer, peak, text, sizeof(text));
 }
 
 TEST(deaths)
 {
-    CHECK_STR(death(3 << 8, false, 0), "exited with status 3");
-    CHECK_STR(death(SIGSEGV, false, 0), "killed by SIGSEGV");
-    CHECK_STR(death(SIGSEGV | 0x80, false, 1 << 20),
+    CHECK_STR(death(3 << 8, MP_KILLER_UNKNOWN, 0), "exited with status 3");
+    CHECK_STR(death(SIGSEGV, MP_KILLER_UNKNOWN, 0), "killed by SIGSEGV");
+    CHECK_STR(death(SIGSEGV | 0x80, MP_KILLER_UNKNOWN, 1 << 20),
               "killed by SIGSEGV, with a core dump (peak memory 1 MiB)");
-    CHECK_STR(death(SIGKILL, false, 0),
+    CHECK_STR(death(SIGKILL, MP_KILLER_UNKNOWN, 0),
               "killed by SIGKILL, most likely by the kernel for want of memory");
-    CHECK_STR(death(SIGKILL, true, 0), "killed by SIGKILL");
-    CHECK_STR(death(SIGRTMIN + 1, false, 0), "killed by signal 35");
+    CHECK_STR(death(SIGKILL, MP_KILLER_MASTER, 0), "killed by SIGKILL");
+    CHECK_STR(death(SIGKILL, MP_KILLER_KERNEL, 1 << 20),
+              "killed by SIGKILL by the kernel for want of memory (peak memory 1 MiB)");
+    CHECK_STR(death(SIGKILL, MP_KILLER_SOMEBODY, 0),
+              "killed by SIGKILL, which somebody has sent, and not the kernel for want of memory");
+    CHECK_STR(death(SIGSEGV, MP_KILLER_SOMEBODY, 0), "killed by SIGSEGV");
+    CHECK_STR(death(SIGRTMIN + 1, MP_KILLER_UNKNOWN, 0), "killed by signal 35");
 }
 
 TEST(a_death_is_cut_to_size)
 {
     char small[12];
 
-    mp_report_death(SIGKILL, false, 0, small, sizeof(small));
+    mp_report_death(SIGKILL, MP_KILLER_UNKNOWN, 0, small, sizeof(small));
     CHECK_STR(small, "killed by S");
 }
 

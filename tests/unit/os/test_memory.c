@@ -100,3 +100,21 @@ TEST(memory_and_cpu_of_a_process)
     CHECK_EQ(mp_process_rss(1 << 22), -ESRCH);
     CHECK(mp_process_cpu(1 << 22) < 0);
 }
+
+TEST(processes_killed_for_want_of_memory)
+{
+    struct scratch scratch;
+    char groups[192];
+
+    scratch_make(&scratch);
+    snprintf(groups, sizeof(groups), "%s/membership", scratch.dir);
+    scratch_write(&scratch, "membership", "0::/a/b\n");
+    CHECK_EQ(oom_kills(scratch.dir, groups), MP_MEMORY_UNKNOWN);
+    scratch_write(&scratch, "a/b/memory.events", "low 0\noom 9\noom_kill 2\noom_group_kill 7\n");
+    CHECK_EQ(oom_kills(scratch.dir, groups), 2);
+    scratch_write(&scratch, "a/memory.events", "oom 9\noom_kill 5\n");
+    CHECK_EQ(oom_kills(scratch.dir, groups), 2);
+    scratch_write(&scratch, "membership", "4:memory:/a/b\n");
+    CHECK_EQ(oom_kills(scratch.dir, groups), MP_MEMORY_UNKNOWN);
+    scratch_remove(&scratch);
+}
