@@ -18,7 +18,7 @@ from typing import TextIO
 
 from millpond._control import Client, ControlError, ServerGone
 from millpond._dump import Dump
-from millpond._snapshot import Observer, Recent
+from millpond._snapshot import Observer
 from millpond._status_view import count
 from millpond._terminal import style_of
 from millpond._top_view import SORTS, Choice, Pages, frame, help_pages, keys_of, move
@@ -408,6 +408,3 @@ def top(client: Client, interval: float = 1.0) -> int:
     if ended:
         raise ControlError(ended)
     return 0
-
-
-__all__ = ["Recent", "can_show", "read_keys", "top"]
