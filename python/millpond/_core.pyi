@@ -34,7 +34,7 @@ class Scoreboard:
     # As Master.status().
     def status(self) -> list[dict[str, Any]]: ...
 
-    # For each worker that lives a dict: number, pid, queue_wait and handler_time: how many there
+    # For each worker that lives a dict: number, pid, queue_wait, handler_time, gil_wait: how many there
     # were, since the worker's start, in each bucket of histogram_limits().
     def histograms(self) -> list[dict[str, Any]]: ...
 

@@ -85,6 +85,8 @@ class WorkerStatus:
     """Requests that were answered 503 because they had waited for too long (--queue-timeout)."""
     health_checks: int
     """Answered by the event core (--health-path)."""
+    abandoned: int
+    """Requests that were not run, because their clients had left while they waited."""
     handlers: int
     """Handlers that run now."""
     requests: int
@@ -97,6 +99,9 @@ class WorkerStatus:
     """How long requests have waited for a thread."""
     handler_time: Times
     """How long handlers have run."""
+    gil_wait: Times
+    """How long threads have waited for the interpreter before a handler, each time that they did not
+    have it from the one before."""
     threads: tuple[ThreadStatus, ...] = field(repr=False)
 
     def __str__(self) -> str:
@@ -243,12 +248,14 @@ def _worker(found: Mapping[str, Any], now: float) -> WorkerStatus:
         oldest_wait=max(0.0, now - found["waiting_since"]) if found["waiting_since"] else 0.0,
         shed=found["shed"],
         health_checks=found["health_checks"],
+        abandoned=found["abandoned"],
         handlers=found["handlers"],
         requests=found["requests"],
         accepted=found["accepted"],
         stuck=found["stuck"],
         queue_wait=_times(found["queue_wait"]),
         handler_time=_times(found["handler_time"]),
+        gil_wait=_times(found["gil_wait"]),
         threads=tuple(_thread(one, now) for one in found["threads"]),
     )
 

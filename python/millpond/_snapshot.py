@@ -60,10 +60,11 @@ def memory_bytes(pid: int) -> int:
 
 @dataclass(frozen=True)
 class Counts:
-    """How often queue waits and handlers took how long, in one worker's life."""
+    """How often waits and handlers took how long, in one worker's life."""
 
     queue_wait: Buckets
     handler_time: Buckets
+    gil_wait: Buckets
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ class Snapshot:
     def handler_time(self) -> Times:
         """Likewise."""
         return _times([c.handler_time for c in self.counts.values()], self._max("handler_time"))
+
+    @property
+    def gil_wait(self) -> Times:
+        """Likewise."""
+        return _times([c.gil_wait for c in self.counts.values()], self._max("gil_wait"))
 
     def _max(self, name: str) -> float:
         return max((getattr(worker, name).max for worker in self.pool.workers), default=0.0)
@@ -129,6 +135,7 @@ class Recent:
     requests_per_second: float = 0.0
     queue_wait: Times = NONE_YET
     handler_time: Times = NONE_YET
+    gil_wait: Times = NONE_YET
     cpu: dict[int, float] = field(default_factory=dict)  # by pid: how many processors, 0.71
 
 
@@ -146,6 +153,7 @@ def between(old: Snapshot, new: Snapshot) -> Recent:
         requests_per_second=done / seconds,
         queue_wait=_times(_grown(old, new, "queue_wait"), 0.0),
         handler_time=_times(_grown(old, new, "handler_time"), 0.0),
+        gil_wait=_times(_grown(old, new, "gil_wait"), 0.0),
         cpu={
             worker.pid: _cpu(old, new, worker, seconds) for worker in new.pool.workers if worker.pid
         },
@@ -193,7 +201,9 @@ class Observer:
         now = time.monotonic()
         pool = make_status(self._board.status(), True, self.server.pid, now)
         counts = {
-            (one["number"], one["pid"]): Counts(one["queue_wait"], one["handler_time"])
+            (one["number"], one["pid"]): Counts(
+                one["queue_wait"], one["handler_time"], one["gil_wait"]
+            )
             for one in self._board.histograms()
         }
         usage = {worker.pid: self._usage(worker, now) for worker in pool.workers if worker.pid}

@@ -175,6 +175,7 @@ def _facts(snapshot: Snapshot, style: Style) -> list[str]:
         ("requests", _requests(snapshot, style)),
         ("queue wait", times(snapshot.queue_wait)),
         ("handlers", times(snapshot.handler_time)),
+        ("GIL wait", times(snapshot.gil_wait)),
     ]
     return [f"  {style.paint(f'{label:<10}', 'dim')}  {text}" for label, text in told]
 
@@ -320,11 +321,13 @@ def _worker_json(worker: WorkerStatus, usage: Usage) -> dict[str, Any]:
         "oldest_wait_ns": _ns(worker.oldest_wait),
         "shed": worker.shed,
         "health_checks": worker.health_checks,
+        "abandoned": worker.abandoned,
         "handlers": worker.handlers,
         "requests": worker.requests,
         "stuck": worker.stuck,
         "queue_wait": _times_json(worker.queue_wait),
         "handler_time": _times_json(worker.handler_time),
+        "gil_wait": _times_json(worker.gil_wait),
         "threads": [_thread_json(thread) for thread in worker.threads],
     }
 
@@ -375,10 +378,12 @@ def status_json(snapshot: Snapshot) -> dict[str, Any]:
             "oldest_wait_ns": _ns(max((w.oldest_wait for w in pool.workers), default=0.0)),
             "shed": sum(worker.shed for worker in pool.workers),
             "health_checks": sum(worker.health_checks for worker in pool.workers),
+            "abandoned": sum(worker.abandoned for worker in pool.workers),
             "handlers": pool.handlers,
             "requests": pool.requests,
             "queue_wait": _times_json(snapshot.queue_wait),
             "handler_time": _times_json(snapshot.handler_time),
+            "gil_wait": _times_json(snapshot.gil_wait),
         },
         "workers": [
             _worker_json(worker, snapshot.usage.get(worker.pid, Usage())) for worker in pool.workers

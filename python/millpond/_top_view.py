@@ -177,6 +177,8 @@ def _head(snapshot: Snapshot, recent: Recent, width: int) -> list[Line]:
         second.add("   shed ", "dim").add(f"{shed:,}", "yellow")
     third = Line((" queue wait ", "dim"), *_times(recent.queue_wait, width))
     third.add(" handlers ", "dim").pieces += _times(recent.handler_time, width)
+    if width >= WIDEST:
+        third.add(" GIL wait ", "dim").pieces += _times(recent.gil_wait, 0)
     return [first.push_right(states, width), second, third, Line()]
 
 

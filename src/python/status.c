@@ -101,15 +101,16 @@ static PyObject *worker_status(struct mp_scoreboard *board, unsigned number, con
     const struct mp_sb_worker *slot = mp_scoreboard_worker(board, number);
 #define LOAD(member) atomic_load_explicit(&slot->member, memory_order_relaxed)
     return Py_BuildValue(
-        "{s:I,s:i,s:I,s:s,s:d,s:d,s:I,s:I,s:d,s:K,s:K,s:I,s:K,s:K,s:I,s:N,s:N,s:N}", "number",
-        number + 1, "pid", (int)LOAD(pid), "generation", LOAD(generation), "state", state,
+        "{s:I,s:i,s:I,s:s,s:d,s:d,s:I,s:I,s:d,s:K,s:K,s:K,s:I,s:K,s:K,s:I,s:N,s:N,s:N,s:N}",
+        "number", number + 1, "pid", (int)LOAD(pid), "generation", LOAD(generation), "state", state,
         "started", seconds(LOAD(started)), "heartbeat", seconds(LOAD(heartbeat)), "connections",
         LOAD(connections), "waiting", LOAD(fifo_depth), "waiting_since",
         seconds(LOAD(waiting_since)), "shed", (unsigned long long)LOAD(shed), "health_checks",
-        (unsigned long long)LOAD(health), "handlers", LOAD(handlers), "requests",
-        (unsigned long long)LOAD(requests), "accepted", (unsigned long long)LOAD(accepted), "stuck",
-        LOAD(stuck), "queue_wait", times(&slot->queue_wait), "handler_time",
-        times(&slot->handler_time), "threads", threads_status(board, number));
+        (unsigned long long)LOAD(health), "abandoned", (unsigned long long)LOAD(abandoned),
+        "handlers", LOAD(handlers), "requests", (unsigned long long)LOAD(requests), "accepted",
+        (unsigned long long)LOAD(accepted), "stuck", LOAD(stuck), "queue_wait",
+        times(&slot->queue_wait), "handler_time", times(&slot->handler_time), "gil_wait",
+        times(&slot->enter_wait), "threads", threads_status(board, number));
 #undef LOAD
 }
 
@@ -143,9 +144,10 @@ static PyObject *buckets(const struct mp_hist *hist)
 static PyObject *worker_histograms(struct mp_scoreboard *board, unsigned number)
 {
     const struct mp_sb_worker *slot = mp_scoreboard_worker(board, number);
-    return Py_BuildValue("{s:I,s:i,s:N,s:N}", "number", number + 1, "pid",
+    return Py_BuildValue("{s:I,s:i,s:N,s:N,s:N}", "number", number + 1, "pid",
                          (int)atomic_load_explicit(&slot->pid, memory_order_relaxed), "queue_wait",
-                         buckets(&slot->queue_wait), "handler_time", buckets(&slot->handler_time));
+                         buckets(&slot->queue_wait), "handler_time", buckets(&slot->handler_time),
+                         "gil_wait", buckets(&slot->enter_wait));
 }
 
 PyObject *mp_py_histograms(struct mp_scoreboard *board)

@@ -25,7 +25,7 @@
 _Static_assert(sizeof(struct mp_sb_header) <= HEADER_SIZE, "the header is one line");
 _Static_assert(WHOLE_LINES(struct mp_sb_worker), "no two workers share a line");
 _Static_assert(WHOLE_LINES(struct mp_sb_thread), "no two threads share a line");
-_Static_assert(sizeof(struct mp_sb_worker) == 5440, "layout: change MP_SB_VERSION with it");
+_Static_assert(sizeof(struct mp_sb_worker) == 8064, "layout: change MP_SB_VERSION with it");
 _Static_assert(sizeof(struct mp_sb_thread) == 192, "layout: change MP_SB_VERSION with it");
 _Static_assert(OWN_LINE(struct mp_sb_worker, state), "the master's line");
 _Static_assert(OWN_LINE(struct mp_sb_worker, heartbeat), "the control thread's line");
@@ -217,9 +217,15 @@ static void clear_worker(struct mp_sb_worker *slot)
     CLEAR(slot->takeovers);
     CLEAR(slot->handovers);
     CLEAR(slot->bad_requests);
+    CLEAR(slot->shed);
+    CLEAR(slot->health);
+    CLEAR(slot->abandoned);
+    CLEAR(slot->waiting_since);
+    CLEAR(slot->full_since);
     CLEAR(slot->requests);
     mp_hist_reset(&slot->queue_wait);
     mp_hist_reset(&slot->handler_time);
+    mp_hist_reset(&slot->enter_wait);
 }
 
 /* The sequence goes on and is not set back to 0: a reader in the middle of a copy would take an old

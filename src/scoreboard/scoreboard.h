@@ -26,7 +26,7 @@
 #include "base/hist.h"
 
 #define MP_SB_MAGIC UINT64_C(0x31304244504c494d) /* "MILPDB01", little endian */
-#define MP_SB_VERSION 2u
+#define MP_SB_VERSION 3u
 
 /* At the start of the mapping. Written once, before the first fork. */
 struct mp_sb_header {
@@ -76,8 +76,9 @@ struct mp_sb_worker {
     _Atomic uint64_t takeovers;  /* token taken from a leader in a handler */
     _Atomic uint64_t handovers;  /* token handed over before a handler */
     _Atomic uint64_t bad_requests;
-    _Atomic uint64_t shed;   /* answered instead of run: they had waited for too long */
-    _Atomic uint64_t health; /* health checks answered */
+    _Atomic uint64_t shed;      /* answered instead of run: they had waited for too long */
+    _Atomic uint64_t health;    /* health checks answered */
+    _Atomic uint64_t abandoned; /* not run: the client had left while they waited */
     _Atomic int64_t
         waiting_since;          /* monotonic ns: the first in the FIFO was ready; 0: none waits */
     _Atomic int64_t full_since; /* monotonic ns: no place for another handler; 0: there is */
@@ -85,6 +86,7 @@ struct mp_sb_worker {
     MP_CACHE_ALIGNED _Atomic uint64_t requests; /* handlers finished */
     struct mp_hist queue_wait;                  /* ns, ready until the handler starts */
     struct mp_hist handler_time;                /* ns */
+    struct mp_hist enter_wait; /* ns, for the interpreter (the GIL), each time it was asked for */
 };
 
 #define MP_SB_METHOD_SIZE 16 /* bytes kept, NUL-padded */

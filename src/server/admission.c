@@ -82,6 +82,9 @@ void mp_admission_account(struct mp_reactor *reactor, struct mp_thread *thread)
         mp_reactor_wake_watcher(reactor);
     mp_hist_record(&slot->queue_wait, (uint64_t)(waited > 0 ? waited : 0));
     mp_hist_record(&slot->handler_time, (uint64_t)(ran > 0 ? ran : 0));
+    if (thread->asked >= 0)
+        mp_hist_record(&slot->enter_wait, (uint64_t)thread->asked);
+    thread->asked = -1;
 }
 
 /* No place for another handler, and no thread will make one. */

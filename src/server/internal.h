@@ -184,6 +184,7 @@ struct mp_thread {
     bool ended;
     int64_t ended_waited; /* ns in the FIFO */
     int64_t ended_ran;    /* ns in the handler */
+    int64_t asked;        /* ns that entering the application took; -1: it was inside already */
     struct mp_request *assigned;
     struct mp_sb_thread *slot;
     struct mp_litter litter; /* own use only; swept when entered */

@@ -150,9 +150,12 @@ static void enter(struct mp_thread *thread)
     const struct mp_app *app = thread->reactor->server->app;
     if (thread->entered)
         return;
-    if (app->enter)
-        app->enter(app->data, thread->app_thread);
     thread->entered = true;
+    if (!app->enter)
+        return;
+    int64_t before = mp_clock_now();
+    app->enter(app->data, thread->app_thread);
+    thread->asked = mp_clock_now() - before;
 }
 
 static void leave(struct mp_thread *thread)
@@ -237,6 +240,8 @@ static int64_t skip_handler(struct mp_thread *thread, struct mp_request *request
     thread->ended = true;
     thread->ended_waited = now - request->ready_at;
     thread->ended_ran = 0;
+    /* Relaxed: a count. */
+    atomic_fetch_add_explicit(&thread->reactor->server->slot->abandoned, 1, memory_order_relaxed);
     return now;
 }
 

@@ -76,6 +76,7 @@ static int prepare(struct mp_reactor *reactor, struct mp_thread *thread)
     mp_list_init(&thread->link);
     thread->app_thread = NULL;
     thread->io_date = 0;
+    thread->asked = -1;
     if (!thread->head)
         thread->head = malloc(MP_THREAD_HEAD + MP_RESPONSE_COPY);
     if (!thread->scratch)

@@ -85,6 +85,8 @@ def test_known_activity(start: Start) -> None:
     assert totals["handler_time"]["count"] == 10
     assert 0 < totals["handler_time"]["p50_ns"] <= totals["handler_time"]["max_ns"]
     assert totals["queue_wait"]["count"] == 10
+    assert 0 < totals["gil_wait"]["count"] <= 13
+    assert totals["abandoned"] == 0
     assert sorted(w["pid"] for w in found["workers"]) == sorted(server.worker_pids())
     for worker in found["workers"]:
         assert worker["state"] == "ready"

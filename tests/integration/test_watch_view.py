@@ -47,18 +47,20 @@ def _worker(
         oldest_wait=0.0,
         shed=0,
         health_checks=0,
+        abandoned=0,
         handlers=sum(t.state == "working" for t in threads),
         requests=requests,
         accepted=9,
         stuck=sum(t.state == "stuck" for t in threads),
         queue_wait=NONE_YET,
         handler_time=Times(0.001, 0.002, 0.003, 0.004, 5),
+        gil_wait=NONE_YET,
         threads=tuple(threads),
     )
 
 
 def _snapshot(workers: list[WorkerStatus], time: float = NOW, **counts: Counts) -> Snapshot:
-    nothing = Counts([0] * len(LIMITS), [0] * len(LIMITS))
+    nothing = Counts([0] * len(LIMITS), [0] * len(LIMITS), [0] * len(LIMITS))
     return Snapshot(
         time=time,
         server=Description(
@@ -150,7 +152,7 @@ def _counts(**at: int) -> Counts:
     for name, count in at.items():
         index = next(i for i, limit in enumerate(LIMITS) if limit >= int(name[1:]))
         buckets[index] += count
-    return Counts(buckets, buckets)
+    return Counts(buckets, buckets, buckets)
 
 
 def test_differences_are_of_the_time_between() -> None:
