@@ -118,7 +118,9 @@ class _Run:
             health_path=config.health_path,
             slow_log=config.slow_log,
             heartbeat_timeout=config.heartbeat_timeout,
-            hang_timeout=config.heartbeat_timeout,
+            hang_timeout=max(config.heartbeat_timeout, config.timeout)
+            if config.heartbeat_timeout
+            else 0.0,
             header_timeout=config.header_timeout,
             keep_alive=config.keep_alive,
             limit_request_line=config.limit_request_line,

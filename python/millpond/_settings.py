@@ -21,6 +21,7 @@ REQUESTS = Number(0, 1 << 62)
 SECONDS = Seconds()
 ADMISSIONS = Choice("connect", "readable")
 CONNECTIONS = 10000  # of one worker; those that wait for their first bytes, mostly
+HANG = 30.0  # seconds without the interpreter that are no reason for anything
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Settings:
             "max_requests": self.max_requests,
             "max_requests_jitter": self.max_requests_jitter,
             "timeout": self.handler_timeout,
+            # A handler that may take its time may keep the interpreter, too.
+            "hang_timeout": max(HANG, self.handler_timeout) if self.handler_timeout else 0.0,
             "graceful_timeout": self.graceful_timeout,
             "readable_timeout": self.readable_timeout,
             "log_level": self.log_level,
