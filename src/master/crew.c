@@ -107,10 +107,17 @@ static void want_one(struct mp_master *master, struct mp_worker_handle *handle, 
     handle->old_time = now;
 }
 
+void mp_crew_free_seats(struct mp_master *master, const struct mp_worker_handle *handle)
+{
+    if (handle->state == MP_HANDLE_FREE)
+        mp_seats_set(master->board, handle->slot, 0);
+}
+
 static void let_go(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
 {
     if (handle->state == MP_HANDLE_WAITING) {
         mp_worker_handle_unwant(handle);
+        mp_crew_free_seats(master, handle);
         return;
     }
     handle->replaces = -1;
@@ -163,6 +170,7 @@ void mp_crew_refused(struct mp_master *master, struct mp_worker_handle *handle, 
     mp_fd_close(&handle->control);
     show_state(master, handle, MP_SB_WORKER_FREE);
     mp_worker_handle_refused(handle, now + delay);
+    mp_crew_free_seats(master, handle);
 }
 
 /*

@@ -211,6 +211,7 @@ void mp_crew_on_zygote_gone(struct mp_master *master, int64_t now)
             continue;
         mp_fd_close(&handle->control);
         mp_worker_handle_refused(handle, now);
+        mp_crew_free_seats(master, handle);
     }
 }
 

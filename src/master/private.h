@@ -208,6 +208,8 @@ void mp_crew_kill_all(struct mp_master *master, const char *why, int64_t now);
 /* A spawn came to nothing: try again later. */
 void mp_crew_refused(struct mp_master *master, struct mp_worker_handle *handle, int error,
                      int64_t now);
+/* A handle that is free now holds no seats of the bound on all threads. */
+void mp_crew_free_seats(struct mp_master *master, const struct mp_worker_handle *handle);
 /* All first workers are ready: tell the program, once. */
 void mp_crew_announce(struct mp_master *master);
 

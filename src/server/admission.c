@@ -91,7 +91,9 @@ void mp_admission_account(struct mp_reactor *reactor, struct mp_thread *thread)
 static bool is_full(const struct mp_reactor *reactor)
 {
     const struct mp_pool *pool = &reactor->pool;
-    return pool->handlers + 1 >= pool->alive && pool->alive > reactor->server->options->threads;
+    return pool->handlers + 1 >= pool->alive &&
+           (pool->alive > reactor->server->options->threads ||
+            atomic_load_explicit(&pool->bounded, memory_order_relaxed));
 }
 
 /* Relaxed: whoever reads it wants to know since when, to the second. */

@@ -246,6 +246,9 @@ struct mp_pool {
     bool stopping;
     struct mp_litter litter;
     _Atomic bool has_litter;
+    /* The bound on all workers' handlers has kept the last thread from being started. Relaxed:
+     * written by the control thread, for others a moment late. */
+    _Atomic bool bounded;
     unsigned alive; /* threads that take part: one more than handlers may run at once */
     unsigned peak;  /* the most handlers at once since the control thread last looked */
     struct mp_routes *routes;
@@ -297,8 +300,8 @@ struct mp_reactor {
     uint32_t draining; /* what of server->draining has been acted on */
     _Atomic bool stop; /* the pool ends: lead no more */
     int64_t accept_pause_until;
-    int64_t full_since; /* as many requests are here as there may be threads; 0: not; listener.c */
-    bool accept_reported;     /* the log knows of the pause */
+    int64_t leaving_since; /* connections are left to a sibling that may come; 0: not; listener.c */
+    bool accept_reported;  /* the log knows of the pause */
     unsigned shed_unreported; /* requests shed since the log was told */
     int64_t shed_report_at;   /* not before that */
     uint64_t last_token;      /* control thread: as it was at the last tick */

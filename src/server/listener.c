@@ -165,12 +165,22 @@ static bool sibling_is_better(struct mp_reactor *reactor, bool busy, int64_t now
     return better;
 }
 
+/* Handlers that may run here at once: threads may still come, if the bound on all workers leaves
+ * any. */
+static unsigned places(const struct mp_reactor *reactor)
+{
+    const struct mp_server *server = reactor->server;
+    if (atomic_load_explicit(&reactor->pool.bounded, memory_order_relaxed))
+        return atomic_load_explicit(&server->slot->threads, memory_order_relaxed);
+    return server->options->threads;
+}
+
 /* So many requests at once are all that this worker can do anything for. */
 static unsigned enough_requests(const struct mp_reactor *reactor, unsigned handlers)
 {
     const struct mp_server *server = reactor->server;
     unsigned computing = atomic_load_explicit(&server->slot->computing, memory_order_relaxed);
-    unsigned threads = server->options->threads;
+    unsigned threads = places(reactor);
     if (server->app->max_computing > 0 && computing * 2 >= handlers && threads > ENOUGH_TO_COMPUTE)
         return ENOUGH_TO_COMPUTE;
     return threads;
@@ -183,15 +193,15 @@ static bool waits_for_sibling(struct mp_reactor *reactor, unsigned requests, uns
 {
     unsigned enough = enough_requests(reactor, handlers);
     /* Once it is so, moments in which many handlers end do not count. */
-    if (reactor->full_since > 0)
+    if (reactor->leaving_since > 0)
         enough /= 2;
     if (requests < enough || reactor->protocol->whole || !may_get_sibling(reactor)) {
-        reactor->full_since = 0;
+        reactor->leaving_since = 0;
         return false;
     }
-    if (reactor->full_since == 0)
-        reactor->full_since = now;
-    return now - reactor->full_since < ACCEPT_FOR_OTHERS;
+    if (reactor->leaving_since == 0)
+        reactor->leaving_since = now;
+    return now - reactor->leaving_since < ACCEPT_FOR_OTHERS;
 }
 
 static bool has_room(struct mp_reactor *reactor, int64_t now)
@@ -239,7 +249,7 @@ void mp_listener_update(struct mp_thread *thread, int64_t now, bool quiet)
         /* Out of the poller first: from now on wake-ups go to others; then what came with earlier
          * ones. */
         stop_accepting(reactor);
-        bool leaves = reactor->full_since > 0 && reactor->siblings == 0;
+        bool leaves = reactor->leaving_since > 0 && reactor->siblings == 0;
         if (now >= reactor->accept_pause_until && !leaves)
             accept_all(thread, ACCEPT_ALONE, now);
     } else if (room && quiet && shared(reactor)) {

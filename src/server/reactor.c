@@ -254,7 +254,7 @@ static int sleep_time(struct mp_reactor *reactor, int64_t now)
         return 1;
     if (timeout < 0 || timeout > IDLE_LOOK_MS)
         timeout = IDLE_LOOK_MS;
-    if (!reactor->accepting && reactor->full_since > 0 && timeout > FULL_LOOK_MS)
+    if (!reactor->accepting && reactor->leaving_since > 0 && timeout > FULL_LOOK_MS)
         timeout = FULL_LOOK_MS;
     int64_t shed = mp_shed_next(reactor);
     if (shed < now + timeout * MP_NSEC_PER_MSEC)

@@ -259,6 +259,7 @@ static unsigned start_some(struct mp_reactor *reactor, unsigned count, int64_t n
     struct mp_thread *thread;
     unsigned seats = take_seats(reactor, count);
     unsigned started = 0;
+    atomic_store_explicit(&pool->bounded, seats < count, memory_order_relaxed);
     for (; started < seats && (thread = find_place(pool)); started++) {
         int r = start(reactor, thread, true);
         if (r < 0) {

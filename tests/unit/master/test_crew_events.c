@@ -11,6 +11,7 @@
 #include "os/fd.h"
 #include "os/socket.h"
 #include "runner.h"
+#include "scoreboard/seats.h"
 
 #define NOW (1000 * MP_NSEC_PER_SEC)
 
@@ -171,9 +172,11 @@ TEST(an_order_that_nobody_wants_any_more_is_not_given_again)
     struct scene scene;
 
     set(&scene);
+    mp_seats_set(scene.master->board, 1, 4); /* of a bound on all threads */
     mp_worker_handle_leave(scene.handle, NOW);
     mp_crew_on_zygote_gone(scene.master, NOW);
     CHECK_EQ(scene.handle->state, MP_HANDLE_FREE);
+    CHECK_EQ(mp_seats_taken(scene.master->board), 0);
     strike(&scene);
 }
 
@@ -242,5 +245,62 @@ TEST(nonsense_from_a_worker_is_no_message)
     mp_crew_read(scene.master, scene.handle, NOW);
     CHECK_EQ(scene.handle->state, MP_HANDLE_READY);
     CHECK(!scene.handle->retiring);
+    strike(&scene);
+}
+
+/* ---- seats: the bound on all workers' threads ---------------------------------------------------
+ */
+
+TEST(a_lost_workers_successor_finds_its_first_seats)
+{
+    struct scene scene;
+
+    set(&scene);
+    scene.master->options.worker.threads = 16;
+    scene.master->options.worker.threads_min = 4;
+    scene.master->options.worker.max_concurrency = 20;
+    zygote_says(&scene, MP_ZYGOTE_SPAWNED, 1, 7, 4711, 0);
+    worker_says(&scene, MP_WORKER_READY);
+    mp_crew_read(scene.master, scene.handle, NOW);
+    mp_seats_set(scene.master->board, 1, 12); /* it has grown */
+    CHECK(mp_crew_on_death(scene.master, 4711, SIGKILL, 0, NOW));
+    CHECK_EQ(scene.handle->state, MP_HANDLE_WAITING);
+    CHECK_EQ(mp_seats_of(scene.master->board, 1), 4);
+    strike(&scene);
+}
+
+TEST(a_worker_that_was_let_go_leaves_none)
+{
+    struct scene scene;
+
+    set(&scene);
+    scene.master->options.worker.max_concurrency = 20;
+    zygote_says(&scene, MP_ZYGOTE_SPAWNED, 1, 7, 4711, 0);
+    worker_says(&scene, MP_WORKER_READY);
+    mp_crew_read(scene.master, scene.handle, NOW);
+    mp_seats_set(scene.master->board, 1, 12);
+    mp_worker_handle_leave(scene.handle, NOW);
+    CHECK(mp_crew_on_death(scene.master, 4711, 0, 0, NOW));
+    CHECK_EQ(scene.handle->state, MP_HANDLE_FREE);
+    CHECK_EQ(mp_seats_taken(scene.master->board), 0);
+    strike(&scene);
+}
+
+TEST(recycling_waits_and_a_stuck_handler_does_not)
+{
+    struct scene scene;
+    struct mp_worker_message wish = {.verb = MP_WORKER_RETIRE, .value = MP_RETIRE_MAX_REQUESTS};
+
+    set(&scene);
+    zygote_says(&scene, MP_ZYGOTE_SPAWNED, 1, 7, 4711, 0);
+    worker_says(&scene, MP_WORKER_READY);
+    CHECK_OK(mp_socket_send_msg(scene.worker, &wish, sizeof(wish), -1));
+    mp_crew_read(scene.master, scene.handle, NOW);
+    CHECK_EQ(scene.handle->wish, MP_RETIRE_MAX_REQUESTS);
+    CHECK(!scene.handle->retiring);
+    wish.value = MP_RETIRE_STUCK;
+    CHECK_OK(mp_socket_send_msg(scene.worker, &wish, sizeof(wish), -1));
+    mp_crew_read(scene.master, scene.handle, NOW);
+    CHECK(scene.handle->retiring && !scene.handle->recycling);
     strike(&scene);
 }
