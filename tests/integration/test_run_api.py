@@ -6,9 +6,12 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from millpond import _core
+from millpond._config import Config, ConfigError
 from support.patience import wait_until
 from support.program import execute
 from support.server import APPS, Server
@@ -68,3 +71,37 @@ def test_wrong_calls_end_with_an_error(tmp_path: Path, call: str) -> None:
 def test_names_of_the_package() -> None:
     lines = "import millpond; print(callable(millpond.run), millpond.__version__ != '')"
     assert execute([sys.executable, "-c", lines]).out == "True True\n"
+
+
+CPUS = _core.cpu_count()
+SIZES: list[tuple[Any, tuple[int, int]]] = [
+    (3, (3, 3)),
+    ((1, 4), (1, 4)),
+    ([2, 2], (2, 2)),
+    ("1:4", (1, 4)),
+    ("auto", (CPUS, CPUS)),
+    ("1:auto", (1, CPUS)),
+    ((1, "auto"), (1, CPUS)),
+    (f"{CPUS + 3}:auto", (CPUS + 3, CPUS + 3)),  # auto gives way
+    (f"auto:{CPUS + 1}", (CPUS, CPUS + 1)),
+    ("auto:1", (1, 1)),
+]
+
+
+@pytest.mark.parametrize(("value", "found"), SIZES, ids=repr)
+def test_sizes_in_programs(value: Any, found: tuple[int, int]) -> None:
+    assert Config.make({"workers": value}).workers == found
+
+
+def test_threads_auto() -> None:
+    assert Config.make({"threads": "auto"}).threads == (4, 64)
+    assert Config.make({"threads": "auto:2"}).threads == (2, 2)
+    assert Config.make({}).threads == (4, 16)
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, True, 1.5, (4, 2), (1, 2, 3), (), "", "4:2", "x", (1, "x")]
+)
+def test_wrong_sizes_in_programs(value: Any) -> None:
+    with pytest.raises(ConfigError, match="workers must be a whole number of 1 to 1000, a range"):
+        Config.make({"workers": value})

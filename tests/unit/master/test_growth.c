@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether there is room for another worker: memory by its formula, seats by the scoreboard. */
-#include "master/growth.h"
+/* Whether there is room for another worker: memory by its formula, seats by the scoreboard.
+ * Includes the file under test, to show it a machine without memory. */
+#include <stdint.h>
+
+static uint64_t memory_left = UINT64_MAX;
+
+static uint64_t fake_memory_available(void)
+{
+    return memory_left;
+}
+
+#define mp_memory_available fake_memory_available
+#include "master/growth.c"
+#undef mp_memory_available
 
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "master/private.h"
-#include "os/clock.h"
 #include "runner.h"
-#include "scoreboard/seats.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define NOW (1000 * MP_NSEC_PER_SEC)
@@ -64,6 +73,33 @@ TEST(seats_for_the_first_threads)
     CHECK_EQ(mp_growth_first_threads(master), 16);
     mp_seats_set(master->board, 0, 1000);
     CHECK(mp_growth_has_seats(master)); /* no bound */
+    mp_master_free(master);
+}
+
+TEST(no_worker_that_memory_would_not_hold)
+{
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    struct mp_master *master = make(0, 4, fd);
+    struct mp_worker_handle *handle = &master->workers[0];
+    char text[4096];
+    ssize_t n;
+
+    mp_worker_handle_want(handle, NOW);
+    mp_worker_handle_asked(handle, 1, -1, NOW);
+    mp_worker_handle_spawned(handle, getpid());
+    CHECK(mp_worker_handle_ready(handle, NOW));
+    CHECK(mp_growth_allowed(master, NOW));
+    memory_left = MP_GROWTH_RESERVE; /* and nothing for the worker itself */
+    CHECK(!mp_growth_allowed(master, NOW));
+    CHECK(!mp_growth_allowed(master, NOW + MP_GROWTH_PAUSE));
+    n = pread(fd, text, sizeof(text) - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    CHECK(strstr(text, "no further worker although requests wait: it may need ") != NULL);
+    CHECK(strstr(text, "and 64 MiB of memory are available") != NULL);
+    CHECK(strchr(text, '\n') == text + n - 1); /* once */
+    memory_left = 4096 * MIB;
+    CHECK(mp_growth_allowed(master, NOW + 2 * MP_GROWTH_PAUSE));
+    close(fd);
     mp_master_free(master);
 }
 
