@@ -38,8 +38,9 @@ static int64_t lifetime_of(const struct mp_master *master, const struct mp_worke
     uint64_t x =
         ((uint64_t)handle->pid << 32 ^ (uint64_t)handle->ready_at) * UINT64_C(0x9e3779b97f4a7c15);
 
-    return master->options.max_lifetime - (int64_t)((double)(x >> 32) / 4294967296.0 *
-                                                    (double)(master->options.max_lifetime / 10));
+    double share = (double)(x >> 32) / 4294967296.0;
+    return master->options.max_lifetime -
+           (int64_t)(share * (double)master->options.max_lifetime / 10.0);
 }
 
 static bool may_wish(const struct mp_worker_handle *handle)

@@ -49,7 +49,7 @@ static void forget_life(struct mp_worker_handle *handle)
     handle->lost = false;
     handle->retiring = false;
     handle->recycling = false;
-    handle->wish = 0;
+    handle->wish = MP_RETIRE_NONE;
     handle->memory_at = 0;
     handle->load_failed = false;
     handle->load_status = 0;

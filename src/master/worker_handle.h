@@ -74,7 +74,7 @@ struct mp_worker_handle {
     bool lost;      /* does not end though it should: its successor does not wait for its slot */
     bool retiring;  /* serves until its successor is ready */
     bool recycling; /* ... for its age, its requests or its memory: see recycle.c */
-    enum mp_retire_reason wish; /* it is to be recycled when its turn has come; 0: not */
+    enum mp_retire_reason wish; /* it is to be recycled when its turn has come; NONE: not */
     uint64_t wish_figure;
     int64_t wish_at;
     int64_t memory_at; /* next look at its memory */

@@ -120,7 +120,8 @@ enum mp_worker_verb {
 };
 
 enum mp_retire_reason {
-    MP_RETIRE_STUCK = 1,    /* a handler goes on past its deadline */
+    MP_RETIRE_NONE = 0,
+    MP_RETIRE_STUCK,        /* a handler goes on past its deadline */
     MP_RETIRE_MAX_REQUESTS, /* as many handlers as it was to run have ended */
     MP_RETIRE_HANGS,        /* the interpreter is held */
     /* The master's own, never sent: */
