@@ -22,11 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib.http import Client, RequestFailed
-from lib.process import Running, children, free_port, running, tree
+from lib.process import Running, children, free_port, peers_of, running, tree
 from lib.servers import find_millpond
 from run import HERE, ROOT, default_venv
-
-ESTABLISHED = "01"
 
 
 @dataclass(frozen=True)
@@ -87,22 +85,6 @@ class Kill:
     whole_ms: float | None  # until a new process answered; None: it did not in time
 
 
-def connections_of(pid: int, port: int) -> int:
-    """How many established connections to the port the process holds."""
-    inodes = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        words = line.split()
-        if words[3] == ESTABLISHED and words[1].endswith(f":{port:04X}"):
-            inodes.add(f"socket:[{words[9]}]")
-    held = 0
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            held += os.readlink(entry) in inodes
-        except OSError:
-            continue
-    return held
-
-
 def workers(server: Running, load: Load) -> list[int]:
     """The master's living children that have answered."""
     return [pid for pid in children(server.pid) if pid in load.seen - load.killed]
@@ -129,7 +111,7 @@ async def wait_whole(server: Running, load: Load, count: int, bound: float) -> f
 
 async def kill_once(server: Running, load: Load, options: argparse.Namespace) -> Kill:
     """Kill the worker that holds the most connections, and watch."""
-    held_by = {pid: connections_of(pid, load.port) for pid in workers(server, load)}
+    held_by = {pid: len(peers_of(pid, load.port)) for pid in workers(server, load)}
     victim, held = max(held_by.items(), key=lambda item: item[1])
     first_failure = len(load.failures)
     os.kill(victim, signal.SIGKILL)

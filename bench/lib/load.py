@@ -20,6 +20,7 @@ SOURCES = {
     "floor": ("floor.c",),
     "load": ("load/load.c", "load/net.c", "load/histogram.c", "load/response.c"),
     "slow": ("load/slow.c", "load/net.c"),
+    "week": ("load/week.c", "load/net.c", "load/response.c"),
 }
 
 
@@ -52,12 +53,12 @@ class Result:
     per_connection: list[int] = field(default_factory=list)  # ascending
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, names: Sequence[str] = tuple(SOURCES)) -> None:
     """Compile what is missing or older than its sources, with the system's compiler."""
     folder.mkdir(parents=True, exist_ok=True)
     headers = list((BENCH / "load").glob("*.h"))
-    for name, sources in SOURCES.items():
-        paths = [BENCH / source for source in sources]
+    for name in names:
+        paths = [BENCH / source for source in SOURCES[name]]
         program = folder / name
         newest = max(path.stat().st_mtime for path in [*paths, *headers])
         if not program.exists() or program.stat().st_mtime < newest:

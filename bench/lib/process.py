@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+LISTENING = "0A"  # in /proc/net/tcp
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -45,6 +46,20 @@ def tree(pid: int) -> list[int]:
     found = [pid]
     for member in found:
         found.extend(child for child in children(member) if child not in found)
+    return found
+
+
+def peers_of(pid: int, port: int) -> list[int]:
+    """The peers' ports of the IPv4 connections that the process holds on a port of its own."""
+    peers = {}
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[3] != LISTENING and words[1].endswith(f":{port:04X}"):
+            peers[f"socket:[{words[9]}]"] = int(words[2].rpartition(":")[2], 16)
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError, KeyError):
+            found.append(peers[os.readlink(entry)])
     return found
 
 
