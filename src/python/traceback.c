@@ -1,35 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two ways. With the interpreter: the frames are noted in C while the handler is held, and turned
- * into text, with lines of source, when it may go on. Without it: module faulthandler writes the
- * frames of the thread that a signal is sent to, on that thread, without any help of the
- * interpreter. The thread writes its own frames, not those of others, which might change or go away
- * meanwhile.
+ * With the interpreter: the frames are noted in C while the handler is held, and turned into text,
+ * with lines of source, when it may go on. Without it: poke.c.
  */
 #include "python/traceback.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "os/fd.h"
-#include "os/process.h"
-#include "os/shm.h"
-#include "os/sigaction.h"
-#include "python/failure.h"
 #include "python/gateway.h"
-
-/* What an application hardly uses for itself. */
-#define POKE_SIGNAL (SIGRTMAX - 2)
+#include "python/text.h"
 
 enum {
     FRAMES_MOST = 48,  /* innermost ones of a stack */
     STACKS_MOST = 64,  /* of threads of the application */
     ENTRY_SIZE = 640,  /* bytes of a frame's text */
     SOURCE_SIZE = 160, /* bytes of a line of source */
-    POKED_SIZE = 16384,
 };
 
 struct frame {
@@ -51,37 +39,7 @@ struct capture {
     struct stack stacks[];
 };
 
-/* A text that is appended to, and cut where it is full. */
-struct text {
-    char *bytes;
-    size_t size;
-    size_t len;
-};
-
 /* ---- text -------------------------------------------------------------------------------- */
-
-static bool fits(const struct text *text, size_t n)
-{
-    return text->len + n < text->size;
-}
-
-static void append(struct text *text, const char *bytes, size_t n)
-{
-    if (!fits(text, n))
-        n = text->size - 1 - text->len;
-    memcpy(text->bytes + text->len, bytes, n);
-    text->len += n;
-    text->bytes[text->len] = '\0';
-}
-
-/* For terminals as well as for logs: names and source may hold anything. */
-static void make_plain(char *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if ((unsigned char)bytes[i] < ' ' || bytes[i] == 0x7f)
-            bytes[i] = ' ';
-    }
-}
 
 /* str as UTF-8; "?" when that cannot be. Borrowed. */
 static const char *utf8_of(PyObject *str)
@@ -131,10 +89,10 @@ static size_t format_frame(struct mp_py_state *state, const struct frame *frame,
     size_t len = n > 0 ? (size_t)n : 0;
     if (len >= ENTRY_SIZE - SOURCE_SIZE - sizeof(indent))
         len = ENTRY_SIZE - SOURCE_SIZE - sizeof(indent) - 1;
-    make_plain(entry + sizeof(begin) - 1, len - (sizeof(begin) - 1));
+    mp_py_text_plain(entry + sizeof(begin) - 1, len - (sizeof(begin) - 1));
     size_t source_len = strlen(source);
     if (source_len > 0) {
-        make_plain(source, source_len);
+        mp_py_text_plain(source, source_len);
         memcpy(entry + len, indent, sizeof(indent) - 1);
         memcpy(entry + len + sizeof(indent) - 1, source, source_len);
         len += sizeof(indent) - 1 + source_len;
@@ -284,7 +242,8 @@ static void *capture(void *data, void *inspector MP_UNUSED, void *thread)
 }
 
 /* The innermost frames that fit, outermost first. */
-static void describe_stack(struct mp_py_state *state, const struct stack *stack, struct text *text)
+static void describe_stack(struct mp_py_state *state, const struct stack *stack,
+                           struct mp_py_text *text)
 {
     char(*entries)[ENTRY_SIZE] = malloc(FRAMES_MOST * sizeof(*entries));
     size_t lengths[FRAMES_MOST];
@@ -301,14 +260,14 @@ static void describe_stack(struct mp_py_state *state, const struct stack *stack,
     if (outer > 0) {
         int n = snprintf(left_out, sizeof(left_out), "\n    (%u outer frame%s left out)", outer,
                          outer > 1 ? "s" : "");
-        append(text, left_out, (size_t)n);
+        mp_py_text_append(text, left_out, (size_t)n);
     }
     while (shown-- > 0)
-        append(text, entries[shown], lengths[shown]);
+        mp_py_text_append(text, entries[shown], lengths[shown]);
     free(entries);
 }
 
-static void describe_heading(const struct stack *stack, struct text *text)
+static void describe_heading(const struct stack *stack, struct mp_py_text *text)
 {
     char heading[160];
     PyObject *names = thread_names();
@@ -316,8 +275,8 @@ static void describe_heading(const struct stack *stack, struct text *text)
     PyObject *name = names && ident ? PyDict_GetItemWithError(names, ident) : NULL;
     int n = snprintf(heading, sizeof(heading),
                      "\n    thread %.100s:", name ? utf8_of(name) : "that Python has no name for");
-    make_plain(heading + 1, (size_t)n - 1);
-    append(text, heading, (size_t)n);
+    mp_py_text_plain(heading + 1, (size_t)n - 1);
+    mp_py_text_append(text, heading, (size_t)n);
     PyErr_Clear();
     Py_XDECREF(ident);
     Py_XDECREF(names);
@@ -326,7 +285,7 @@ static void describe_heading(const struct stack *stack, struct text *text)
 static size_t describe(void *data MP_UNUSED, void *captured, char *bytes, size_t size)
 {
     struct capture *capture = captured;
-    struct text text = {.bytes = bytes, .size = size};
+    struct mp_py_text text = {.bytes = bytes, .size = size};
     bytes[0] = '\0';
     for (size_t i = 0; i < capture->count; i++) {
         if (capture->stacks[i].ident != 0)
@@ -380,132 +339,6 @@ static void calm(void *data, void *thread)
     PyThreadState_SetAsyncExc(gateway->traceback.state_of(thread)->thread_id, NULL);
 }
 
-/* ---- without the interpreter --------------------------------------------------------------- */
-
-static int poke(void *data, pid_t tid)
-{
-    struct mp_py_traceback *traceback = &((struct mp_py_gateway *)data)->traceback;
-    if (traceback->file < 0)
-        return -ENOSYS;
-    /* What the last one still has to say would be taken for this one's. */
-    if (mp_sigaction_counted() != traceback->asked)
-        return -EBUSY;
-    int rc = mp_fd_clear(traceback->file);
-    if (rc == 0)
-        rc = mp_thread_kill(tid, POKE_SIGNAL);
-    if (rc == 0)
-        traceback->asked++;
-    return rc;
-}
-
-/* Appends a line of a frame, '  File "a.py", line 3 in f'; of a recursion, it is there once. */
-static void add_line(struct text *text, const char *line, size_t len, const char *last,
-                     size_t last_len)
-{
-    static const char frame[] = "  File ";
-    if (len < sizeof(frame) - 1 || memcmp(line, frame, sizeof(frame) - 1) != 0)
-        return;
-    if ((len == last_len && memcmp(line, last, len) == 0) || !fits(text, len + 4))
-        return;
-    append(text, "\n    ", 5);
-    append(text, line + 2, len - 2);
-    make_plain(text->bytes + text->len - (len - 2), len - 2);
-}
-
-/* Appends the frames, which faulthandler writes innermost first, in the other order. */
-static void reverse(const char *report, size_t n, struct text *text)
-{
-    const char *last = NULL;
-    size_t last_len = 0;
-    size_t end = n;
-    while (end > 0) {
-        const char *before = end > 1 ? memrchr(report, '\n', end - 1) : NULL;
-        size_t begin = before ? (size_t)(before - report) + 1 : 0;
-        size_t len = end - begin;
-        if (len > 0 && report[end - 1] == '\n')
-            len--;
-        add_line(text, report + begin, len, last, last_len);
-        last = report + begin;
-        last_len = len;
-        end = begin;
-    }
-}
-
-static ssize_t poked(void *data, char *bytes, size_t size)
-{
-    const struct mp_py_traceback *traceback = &((struct mp_py_gateway *)data)->traceback;
-    struct text text = {.bytes = bytes, .size = size};
-    if (mp_sigaction_counted() != traceback->asked)
-        return -EAGAIN;
-    char *report = malloc(POKED_SIZE);
-    if (!report)
-        return -ENOMEM;
-    bytes[0] = '\0';
-    ssize_t n = mp_fd_pread(traceback->file, report, POKED_SIZE, 0);
-    if (n > 0)
-        reverse(report, (size_t)n, &text);
-    free(report);
-    return (ssize_t)text.len;
-}
-
-static PyObject *call_faulthandler(const char *name, PyObject *args, PyObject *kwargs)
-{
-    PyObject *module = PyImport_ImportModule("faulthandler");
-    PyObject *function = module ? PyObject_GetAttrString(module, name) : NULL;
-    PyObject *result = function ? PyObject_Call(function, args, kwargs) : NULL;
-    Py_XDECREF(function);
-    Py_XDECREF(module);
-    return result;
-}
-
-/* 0, or -1 with an exception. */
-static int register_signal(int signo, int fd, bool all_threads)
-{
-    PyObject *args = Py_BuildValue("(i)", signo);
-    PyObject *kwargs = Py_BuildValue("{s:i,s:O,s:O}", "file", fd, "all_threads",
-                                     all_threads ? Py_True : Py_False, "chain", Py_False);
-    PyObject *result = args && kwargs ? call_faulthandler("register", args, kwargs) : NULL;
-    Py_XDECREF(args);
-    Py_XDECREF(kwargs);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
-}
-
-void mp_py_traceback_install(struct mp_py_gateway *gateway)
-{
-    struct mp_py_traceback *traceback = &gateway->traceback;
-    int rc = mp_shm_file("millpond-traceback");
-    if (gateway->log.fd >= 0 && register_signal(MP_PY_DUMP_SIGNAL, gateway->log.fd, true) < 0)
-        PyErr_Clear();
-    traceback->file = rc;
-    traceback->asked = mp_sigaction_counted();
-    if (rc >= 0 && register_signal(POKE_SIGNAL, traceback->file, false) < 0) {
-        mp_py_failure_exception(gateway->state, &gateway->log, NULL,
-                                "handlers that hold the interpreter will not be seen");
-        mp_fd_close(&traceback->file);
-        return;
-    }
-    if (rc >= 0)
-        rc = mp_sigaction_count(POKE_SIGNAL);
-    if (rc >= 0)
-        return;
-    mp_log(&gateway->log, MP_LOG_WARNING, "handlers that hold the interpreter will not be seen: %s",
-           strerror(-rc));
-    mp_fd_close(&traceback->file);
-}
-
-void mp_py_traceback_uninstall(struct mp_py_gateway *gateway)
-{
-    if (gateway->traceback.file < 0)
-        return;
-    PyObject *args = Py_BuildValue("(i)", POKE_SIGNAL);
-    PyObject *result = args ? call_faulthandler("unregister", args, NULL) : NULL;
-    Py_XDECREF(result);
-    Py_XDECREF(args);
-    PyErr_Clear();
-    mp_fd_close(&gateway->traceback.file);
-}
-
 /* ---- the module -------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(
@@ -550,6 +383,6 @@ const struct mp_inspection mp_py_inspection = {
     .describe = describe,
     .raise = raise_timeout,
     .calm = calm,
-    .poke = poke,
-    .poked = poked,
+    .poke = mp_py_poke,
+    .poked = mp_py_poked,
 };

@@ -34,6 +34,10 @@ int mp_py_traceback_add(PyObject *module, struct mp_py_state *state);
  * one that will be killed. The master is told by mp_master_options.dump_signal. */
 #define MP_PY_DUMP_SIGNAL (SIGRTMAX - 3)
 
+/* poke.c: of the inspection. */
+int mp_py_poke(void *data, pid_t tid);
+ssize_t mp_py_poked(void *data, char *bytes, size_t size);
+
 /* In a worker, on its main thread, entered: makes pokes possible. Without them a handler that holds
  * the interpreter cannot be seen; that is logged, and no failure. */
 void mp_py_traceback_install(struct mp_py_gateway *gateway);

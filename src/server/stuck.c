@@ -7,10 +7,7 @@
 #include "server/stuck.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "os/clock.h"
 #include "os/process.h"
@@ -20,6 +17,7 @@
 #include "server/internal.h"
 #include "server/protocol.h"
 #include "server/reactor.h"
+#include "server/stuck_report.h"
 #include "server/threads.h"
 
 #define LOOK (50 * MP_NSEC_PER_MSEC)
@@ -29,27 +27,9 @@
 #define CALM MP_NSEC_PER_SEC
 
 enum {
-    TEXT_SIZE = 512,
     TRACEBACK_SIZE = 3000, /* a record has 4096 bytes */
     SLOW_AT_ONCE = 20,     /* records of the slow log, and one more each second */
     STUCK_AT_ONCE = 100, /* tracebacks of handlers past their deadline, and five more each second */
-};
-
-struct stuck_case {
-    int64_t started;  /* of the handler that it is about; 0: none */
-    int64_t since;    /* it is stuck; 0: it is not */
-    int64_t raise_at; /* not before that; 0: done, or not wanted */
-    bool slow_told;
-    bool slow_due;
-    bool stuck_due;
-    bool traceback; /* in the record that is due */
-    bool lost;
-    bool extended;
-    bool computing; /* when the inspector was asked */
-    bool replaced;
-    unsigned usable; /* threads, when it got stuck */
-    const char *done;
-    char text[TEXT_SIZE]; /* the request */
 };
 
 /* What the inspector was asked for. */
@@ -75,13 +55,8 @@ struct mp_stuck {
     int64_t changed_at;
     int64_t held_since; /* the interpreter; 0: it hangs not, or nothing is known of it */
     unsigned wish;      /* enum mp_retire_reason; 0: none */
-    struct stuck_case by_thread[];
+    struct mp_stuck_case by_thread[];
 };
-
-static double in_seconds(int64_t ns)
-{
-    return (double)ns / (double)MP_NSEC_PER_SEC;
-}
 
 unsigned mp_stuck_count(const struct mp_server *server)
 {
@@ -94,92 +69,6 @@ void mp_stuck_is_over(struct mp_thread *thread)
     thread->stuck = false;
     /* Release: what comes after it (the connection given back, the end booked) is seen with it. */
     atomic_fetch_sub_explicit(&server->stuck_handlers, 1, memory_order_release);
-}
-
-/* ---- records of the log -------------------------------------------------------------------- */
-
-/* What is said between the subject and the frames. */
-static const char *lead_in(const struct stuck_case *found, const struct mp_answer *answer)
-{
-    if (answer->over)
-        return "; it has ended since";
-    if (answer->held)
-        return answer->len > 0 ? ", the interpreter is held; it says itself that it is in:"
-                               : ", the interpreter is held, and it does not say where it is";
-    if (answer->len == 0)
-        return "";
-    return found->computing ? ", computing in:" : ", waiting in:";
-}
-
-static void report_slow(struct mp_stuck *stuck, const struct stuck_case *found,
-                        const struct mp_thread *thread, const struct mp_answer *answer, int64_t now)
-{
-    struct mp_server *server = stuck->server;
-    mp_log(server->log, MP_LOG_WARNING, "worker %u (pid %d) thread %u: %s has run for %.1f s%s%.*s",
-           server->context->slot + 1, (int)getpid(), thread->index + 1, found->text,
-           in_seconds(now - found->started), lead_in(found, answer), (int)answer->len,
-           answer->len > 0 ? answer->text : "");
-}
-
-/* "30 s: client answered 504, thread replaced (64 of 64 usable)" */
-static void describe_consequences(const struct mp_stuck *stuck, const struct stuck_case *found,
-                                  char *text, size_t size)
-{
-    const struct mp_worker_options *options = stuck->server->options;
-    char limit[32];
-    char of_all[32] = "";
-    snprintf(limit, sizeof(limit), "%.3g s", in_seconds(options->request_timeout));
-    if (options->threads_min == 0 || options->threads_min >= options->threads)
-        snprintf(of_all, sizeof(of_all), " of %u", options->threads);
-    snprintf(text, size, "%s: %s, thread %s (%u%s usable)",
-             found->extended ? "its extended deadline" : limit, found->done,
-             found->replaced ? "replaced" : "lost", found->usable, of_all);
-}
-
-/* answer NULL: nobody was asked. */
-static void report_stuck(struct mp_stuck *stuck, const struct stuck_case *found,
-                         const struct mp_thread *thread, const struct mp_answer *answer)
-{
-    struct mp_server *server = stuck->server;
-    char consequences[160];
-    describe_consequences(stuck, found, consequences, sizeof(consequences));
-    mp_log(server->log, MP_LOG_ERROR, "worker %u (pid %d) thread %u: %s exceeded %s%s%.*s",
-           server->context->slot + 1, (int)getpid(), thread->index + 1, found->text, consequences,
-           answer ? lead_in(found, answer) : "; there are too many to show where each is",
-           answer ? (int)answer->len : 0, answer && answer->len > 0 ? answer->text : "");
-}
-
-static void report_lost(struct mp_stuck *stuck, const struct stuck_case *found,
-                        const struct mp_thread *thread, int64_t now)
-{
-    struct mp_server *server = stuck->server;
-    mp_log(
-        server->log, MP_LOG_ERROR,
-        "worker %u (pid %d) thread %u: %s goes on, %.1f s after its deadline: the worker will be "
-        "replaced",
-        server->context->slot + 1, (int)getpid(), thread->index + 1, found->text,
-        in_seconds(now - found->since));
-}
-
-static void report_back(struct mp_stuck *stuck, const struct stuck_case *found,
-                        const struct mp_thread *thread, int64_t now)
-{
-    struct mp_server *server = stuck->server;
-    mp_log(server->log, MP_LOG_INFO, "worker %u thread %u: %s has ended after %.1f s",
-           server->context->slot + 1, thread->index + 1, found->text,
-           in_seconds(now - found->started));
-}
-
-static void report_hang(struct mp_stuck *stuck, const struct mp_thread *thread,
-                        const struct mp_answer *answer, int64_t now)
-{
-    struct mp_server *server = stuck->server;
-    mp_log(server->log, MP_LOG_ERROR,
-           "worker %u (pid %d) hangs: the interpreter has not been given back for %.1f s; most "
-           "likely by thread %u%s%.*s",
-           server->context->slot + 1, (int)getpid(), in_seconds(now - stuck->held_since),
-           thread->index + 1, answer->len > 0 ? ", in:" : "", (int)answer->len,
-           answer->len > 0 ? answer->text : "");
 }
 
 /* Once there is room again. */
@@ -196,14 +85,14 @@ static void report_left_out(struct mp_stuck *stuck, int64_t now)
 /* ---- one handler --------------------------------------------------------------------------- */
 
 /* Notes what the request is. The handler is claimed. */
-static void describe(struct mp_stuck *stuck, struct stuck_case *found, struct mp_thread *thread)
+static void describe(struct mp_stuck *stuck, struct mp_stuck_case *found, struct mp_thread *thread)
 {
     const struct mp_request *request = atomic_load_explicit(&thread->running, memory_order_relaxed);
     stuck->server->reactor.protocol->describe(request, found->text, sizeof(found->text));
 }
 
-static void begin_slow(struct mp_stuck *stuck, struct stuck_case *found, struct mp_thread *thread,
-                       int64_t now)
+static void begin_slow(struct mp_stuck *stuck, struct mp_stuck_case *found,
+                       struct mp_thread *thread, int64_t now)
 {
     found->slow_told = true;
     if (!mp_budget_take(&stuck->slow_budget, now) || !mp_claim(thread, found->started))
@@ -223,7 +112,7 @@ static int64_t deadline_of(const struct mp_stuck *stuck, const struct mp_thread 
 }
 
 /* Under the claim, so that it is this handler's deadline: it passes, unless it is moved now. */
-static bool pass_deadline(struct mp_stuck *stuck, struct stuck_case *found,
+static bool pass_deadline(struct mp_stuck *stuck, struct mp_stuck_case *found,
                           struct mp_thread *thread, int64_t now)
 {
     int64_t deadline = atomic_load_explicit(&thread->deadline, memory_order_relaxed);
@@ -234,7 +123,7 @@ static bool pass_deadline(struct mp_stuck *stuck, struct stuck_case *found,
                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
-static void time_out(struct mp_stuck *stuck, struct stuck_case *found, struct mp_thread *thread,
+static void time_out(struct mp_stuck *stuck, struct mp_stuck_case *found, struct mp_thread *thread,
                      int64_t now)
 {
     struct mp_server *server = stuck->server;
@@ -265,14 +154,14 @@ static void time_out(struct mp_stuck *stuck, struct stuck_case *found, struct mp
         mp_reactor_wake(&server->reactor);
 }
 
-static void look_at_stuck(struct mp_stuck *stuck, struct stuck_case *found,
+static void look_at_stuck(struct mp_stuck *stuck, struct mp_stuck_case *found,
                           const struct mp_thread *thread, int64_t now)
 {
     if (found->lost || now - found->since < stuck->server->options->stuck_grace)
         return;
     found->lost = true;
     stuck->wish = MP_RETIRE_STUCK;
-    report_lost(stuck, found, thread, now);
+    mp_stuck_report_lost(stuck->server, found, thread, now);
 }
 
 static bool is_asked_about(const struct mp_stuck *stuck, unsigned i)
@@ -281,15 +170,15 @@ static bool is_asked_about(const struct mp_stuck *stuck, unsigned i)
 }
 
 /* The handler is over. What is due about it will be said all the same, without frames. */
-static void end_case(struct mp_stuck *stuck, struct stuck_case *found,
+static void end_case(struct mp_stuck *stuck, struct mp_stuck_case *found,
                      const struct mp_thread *thread, int64_t now)
 {
     const struct mp_answer over = {.over = true};
     if (found->stuck_due)
-        report_stuck(stuck, found, thread, &over);
+        mp_stuck_report_stuck(stuck->server, found, thread, &over);
     if (found->since != 0)
-        report_back(stuck, found, thread, now);
-    *found = (struct stuck_case){0};
+        mp_stuck_report_back(stuck->server, found, thread, now);
+    *found = (struct mp_stuck_case){0};
     stuck->cases--;
 }
 
@@ -297,7 +186,7 @@ static void look_at(struct mp_stuck *stuck, unsigned i, int64_t now)
 {
     const struct mp_worker_options *options = stuck->server->options;
     struct mp_thread *thread = &stuck->server->reactor.pool.threads[i];
-    struct stuck_case *found = &stuck->by_thread[i];
+    struct mp_stuck_case *found = &stuck->by_thread[i];
     int64_t started = atomic_load_explicit(&thread->started_at, memory_order_acquire);
     if (started == MP_STARTED_CLAIMED || is_asked_about(stuck, i))
         return; /* the inspector is at it */
@@ -325,7 +214,7 @@ static void look_at(struct mp_stuck *stuck, unsigned i, int64_t now)
 
 static void ask(struct mp_stuck *stuck, unsigned i, enum purpose purpose, int64_t now)
 {
-    struct stuck_case *found = &stuck->by_thread[i];
+    struct mp_stuck_case *found = &stuck->by_thread[i];
     const struct mp_question question = {
         .thread = &stuck->server->reactor.pool.threads[i],
         .started = found->started,
@@ -343,17 +232,17 @@ static void ask(struct mp_stuck *stuck, unsigned i, enum purpose purpose, int64_
 /* Deals with what is due about one handler. True when the inspector was asked. */
 static bool deal_with(struct mp_stuck *stuck, unsigned i, int64_t now)
 {
-    struct stuck_case *found = &stuck->by_thread[i];
+    struct mp_stuck_case *found = &stuck->by_thread[i];
     const struct mp_thread *thread = &stuck->server->reactor.pool.threads[i];
     const struct mp_answer unseen = {0};
     enum purpose purpose = PURPOSE_NONE;
     bool blind = !stuck->server->inspector;
     if (found->stuck_due && (blind || !found->traceback)) {
-        report_stuck(stuck, found, thread, blind ? &unseen : NULL);
+        mp_stuck_report_stuck(stuck->server, found, thread, blind ? &unseen : NULL);
         found->stuck_due = false;
     }
     if (found->slow_due && blind) {
-        report_slow(stuck, found, thread, &unseen, now);
+        mp_stuck_report_slow(stuck->server, found, thread, &unseen, now);
         found->slow_due = false;
     }
     if (found->stuck_due)
@@ -370,21 +259,21 @@ static bool deal_with(struct mp_stuck *stuck, unsigned i, int64_t now)
 
 static void on_answer(struct mp_stuck *stuck, const struct mp_answer *answer, int64_t now)
 {
-    struct stuck_case *found = &stuck->by_thread[stuck->about];
+    struct mp_stuck_case *found = &stuck->by_thread[stuck->about];
     const struct mp_thread *thread = &stuck->server->reactor.pool.threads[stuck->about];
     enum purpose purpose = stuck->purpose;
     stuck->purpose = PURPOSE_NONE;
     switch (purpose) {
     case PURPOSE_SLOW:
-        report_slow(stuck, found, thread, answer, now);
+        mp_stuck_report_slow(stuck->server, found, thread, answer, now);
         found->slow_due = false;
         break;
     case PURPOSE_STUCK:
-        report_stuck(stuck, found, thread, answer);
+        mp_stuck_report_stuck(stuck->server, found, thread, answer);
         found->stuck_due = false;
         break;
     case PURPOSE_HANG:
-        report_hang(stuck, thread, answer, now);
+        mp_stuck_report_hang(stuck->server, thread, answer, stuck->held_since, now);
         return;
     case PURPOSE_TRY:
     case PURPOSE_NONE:
