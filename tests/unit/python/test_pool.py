@@ -369,8 +369,9 @@ TIMES = {"p50": float, "p90": float, "p99": float, "max": float, "count": int}
 WORKER = {
     "number": int, "pid": int, "generation": int, "state": str, "started": float,
     "heartbeat": float, "connections": int, "waiting": int, "waiting_since": float, "shed": int,
-    "health_checks": int, "handlers": int, "requests": int,
-    "accepted": int, "stuck": int, "queue_wait": dict, "handler_time": dict, "threads": list,
+    "health_checks": int, "abandoned": int, "handlers": int, "requests": int,
+    "accepted": int, "stuck": int, "queue_wait": dict, "handler_time": dict,
+    "gil_wait": dict, "threads": list,
 }  # fmt: skip
 THREAD = {
     "number": int, "state": str, "since": float, "requests": int, "method": str, "path": str,

@@ -105,9 +105,10 @@ TEST(a_stuck_handler_is_interrupted_and_its_thread_is_used_again)
     CHECK_EQ(h.testapp.interrupted, 1);
     await_logged(&h,
                  "GET /work/30000000 exceeded 0.2 s: client answered 504, thread "
-                 "replaced (2 of 2 usable), waiting in:\n    File \"testapp.c\", "
-                 "line 1, in work\n",
+                 "replaced (2 of 2 usable), ",
                  1);
+    /* "waiting", or "computing": it wakes every now and then. */
+    await_logged(&h, "ing in:\n    File \"testapp.c\", line 1, in work\n", 1);
     await_logged(&h, "GET /work/30000000 has ended after", 1);
     CHECK(harness_await(has_three_threads, &h, 5000)); /* the one that stood in has left */
     CHECK(!harness_message(&h, 50, &message));
@@ -349,7 +350,7 @@ TEST(a_slow_handler_is_logged_once_and_left_alone)
     ask(&h, &client, "/work/600000");
     expect_status(&client, 200);
     await_logged(&h, "GET /work/600000 has run for 0.", 1);
-    await_logged(&h, " s, waiting in:\n    File \"testapp.c\", line 1, in work\n", 1);
+    await_logged(&h, "ing in:\n    File \"testapp.c\", line 1, in work\n", 1);
     await_logged(&h, "WARNING", 1);
     harness_get(&h, "/", 200);
     ask(&h, &client, "/work/600000");
