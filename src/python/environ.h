@@ -21,6 +21,11 @@ PyObject *mp_py_environ_template(struct mp_py_thread *thread);
 int mp_py_environ_new(struct mp_py_thread *thread, struct mp_request *request,
                       PyObject **ret_environ);
 
+/* Its waits, in seconds: millpond.queue_wait in the template, millpond.proxy_wait in env, if a
+ * proxy has said when it took the request. 0, or -1 with an exception. */
+int mp_py_waits_put(struct mp_py_thread *thread, const struct mp_request *request);
+int mp_py_waits_add(struct mp_py_thread *thread, const struct mp_request *request, PyObject *env);
+
 /* Drops the strings that are kept for the next request. */
 void mp_py_seen_done(struct mp_py_seen *seen);
 

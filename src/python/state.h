@@ -39,7 +39,8 @@
     X(WSGI_MULTIPROCESS, "wsgi.multiprocess")                                                      \
     X(WSGI_RUN_ONCE, "wsgi.run_once")                                                              \
     X(WSGI_FILE_WRAPPER, "wsgi.file_wrapper")                                                      \
-    X(EXTEND_DEADLINE, "millpond.extend_deadline")
+    X(EXTEND_DEADLINE, "millpond.extend_deadline")                                                 \
+    X(QUEUE_WAIT, "millpond.queue_wait")
 
 /* Attribute and argument names. */
 #define MP_PY_NAMES(X)                                                                             \
@@ -54,6 +55,7 @@
     X(NAME, "name")                                                                                \
     X(RAW, "raw")                                                                                  \
     X(READ, "read")                                                                                \
+    X(PROXY_WAIT, "millpond.proxy_wait")                                                           \
     X(RECEIVE, "receive")                                                                          \
     X(RESPONSE_HEADERS, "response_headers")                                                        \
     X(SHUTDOWN, "shutdown")                                                                        \

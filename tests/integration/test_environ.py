@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from support.patience import stretched
 from support.server import Server, running
 from support.wire import Wire, chunked
 
@@ -233,6 +235,42 @@ def test_proxy_is_dropped(server: Server) -> None:
     """The field would become HTTP_PROXY, which HTTP libraries obey (CVE-2016-5385)."""
     found = _environ(server, "/", [("Proxy", "http://evil"), ("PROXY", "http://evil")])
     assert "HTTP_PROXY" not in found
+
+
+def _wait(found: dict[str, Any], name: str) -> float:
+    kind, text = found[name]
+    assert kind == "float"
+    return float(text)
+
+
+def test_the_wait_in_the_pool(server: Server) -> None:
+    assert 0 <= _wait(_environ(server), "millpond.queue_wait") < 10
+    assert "millpond.proxy_wait" not in _environ(server)
+
+
+@pytest.mark.parametrize("form", ["t={:.3f}", "{:.0f}", "t={:.3f}000", "{:.6f}"])
+def test_the_wait_in_front_of_it(server: Server, form: str) -> None:
+    value = form.format(time.time() - 20)
+    wait = _wait(_environ(server, fields=[("x-request-START", value)]), "millpond.proxy_wait")
+    assert 19 <= wait < 19 + stretched(10)
+
+
+@pytest.mark.parametrize("unit", [1e3, 1e6])
+def test_units_of_the_wait(server: Server, unit: float) -> None:
+    value = str(int((time.time() - 20) * unit))
+    wait = _wait(_environ(server, fields=[("X-Request-Start", value)]), "millpond.proxy_wait")
+    assert 19 <= wait < 19 + stretched(10)
+
+
+@pytest.mark.parametrize("value", ["", "now", "t=", "0", "17000000", str(2**70)])
+def test_a_wait_that_nobody_can_tell(server: Server, value: str) -> None:
+    assert "millpond.proxy_wait" not in _environ(server, fields=[("X-Request-Start", value)])
+
+
+@pytest.mark.parametrize("seconds", [-3700, 60])
+def test_clocks_that_do_not_agree(server: Server, seconds: int) -> None:
+    value = str(int(time.time()) + seconds)
+    assert "millpond.proxy_wait" not in _environ(server, fields=[("X-Request-Start", value)])
 
 
 def test_nothing_is_taken_from_the_environment(start: Start) -> None:
