@@ -109,17 +109,18 @@ class Books:
                     total.update(tally)
         return total
 
-    def broke_inside(self) -> tuple[Counter[int], list[dict[str, Any]]]:
-        """How many requests broke with each killed worker; and the others."""
-        broke: Counter[int] = Counter()
-        unexplained = []
+    def breaks(self) -> tuple[dict[int, Counter[bool]], list[dict[str, Any]]]:
+        """The requests whose connection ended under them: with which killed worker, how many
+        broken (False) and sent again (True); and those with none of them."""
+        inside: dict[int, Counter[bool]] = {kill.pid: Counter() for kill in self.kills}
+        outside = []
         for one in self.result["breaks"]:
             by = [kill for kill in self.kills if one["port"] in kill.inside and _fits(kill, one)]
             if by:
-                broke[by[0].pid] += 1
-            elif not one["is_race"]:
-                unexplained.append(one)
-        return broke, unexplained
+                inside[by[0].pid][one["is_race"]] += 1
+            else:
+                outside.append(one)
+        return inside, outside
 
 
 def _fits(kill: Kill, breakage: dict[str, Any]) -> bool:
@@ -324,15 +325,17 @@ def _wrong_counts(books: Books) -> Iterator[str]:
 
 
 def _wrong_kills(books: Books) -> Iterator[str]:
-    broke, unexplained = books.broke_inside()
+    inside, outside = books.breaks()
+    unexplained = [one for one in outside if not one["is_race"]]
     if unexplained:
         yield f"{len(unexplained)} broke outside of killed workers, such as {unexplained[:3]}"
     said = deaths(books.log)
     for kill in books.kills:
-        if broke[kill.pid] > len(kill.inside):
-            yield f"{broke[kill.pid]} broke with pid {kill.pid}: it had {len(kill.inside)}"
-        if kill.shown is not None and broke[kill.pid] > kill.shown:
-            yield f"{broke[kill.pid]} broke with pid {kill.pid}: the scoreboard had {kill.shown}"
+        broke = inside[kill.pid].total()
+        if broke > len(kill.inside):
+            yield f"{broke} broke with pid {kill.pid}: it had {len(kill.inside)}"
+        if kill.shown is not None and broke > kill.shown:
+            yield f"{broke} broke with pid {kill.pid}: the scoreboard had {kill.shown}"
         if "SIGKILL" not in said.get(kill.pid, ""):
             yield f"the log does not say that pid {kill.pid} was killed"
     for pid, text in said.items():
@@ -371,24 +374,29 @@ def report(books: Books) -> None:
     hours = [(f"{hour:02}, {busy} busy", books.sums(step=hour)) for hour, busy in enumerate(DAY)]
     _table("hour", [*hours, ("**day**", total)])
     _table("path", [(path, books.sums(path=at)) for at, (path, _) in enumerate(PATHS)])
-    broke, unexplained = books.broke_inside()
+    inside, outside = books.breaks()
+    races = sum(one["is_race"] for one in outside)
     said = deaths(books.log)
-    print("| killed | connections inside | the scoreboard's | in handlers, by the log | broken |")
-    print("| -: | -: | -: | -: | -: |")
+    print("| killed | connections | by the scoreboard | in handlers | broken | sent again |")
+    print("| -: | -: | -: | -: | -: | -: |")
     for kill in books.kills:
         shown = "–" if kill.shown is None else str(kill.shown)
         served = serving_lines(said.get(kill.pid, ""))
-        print(f"| {kill.pid} | {len(kill.inside)} | {shown} | {served} | {broke[kill.pid]} |")
+        broke = inside[kill.pid]
+        print(
+            f"| {kill.pid} | {len(kill.inside)} | {shown} | {served} "
+            f"| {broke[False]} | {broke[True]} |"
+        )
     answered = total["ok"] + total["shed"] + total["timed_out"] + total["other_status"]
     print(
         f"\n{total['sent']:,} sent in {books.result['seconds']:.0f} s = {answered:,} answered "
         f"+ {total['broken']:,} broken + {total['unanswered']:,} unanswered; "
-        f"{len(unexplained)} broken outside of killed workers\n"
+        f"{len(outside) - races} broken outside of killed workers\n"
         f"{len(books.kills)} workers killed, {_count(books.log, 'is recycled')} recycled, "
         f"{_count(books.log, 'is to be replaced')} replaced for stuck threads\n"
         f"connections: {books.result['announced']:,} closed after an answer that said so, "
         f"{books.result['closed']:,} while they rested; "
-        f"{total['raced']:,} requests met that, and were sent again"
+        f"{races:,} requests met that, and were sent again"
     )
 
 
