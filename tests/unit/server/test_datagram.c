@@ -156,11 +156,11 @@ TEST(a_handler_past_its_deadline_is_reported)
     h.options.stuck_grace = 100 * MP_NSEC_PER_MSEC;
     harness_start(&h);
     int client = bound_to_loopback();
-    ask(&h, client, "sleep 500000", 12);
+    ask(&h, client, "sleep 2000000", 13);
     CHECK(harness_message(&h, 5000, &message));
     CHECK_EQ(message.verb, MP_WORKER_RETIRE);
     CHECK_EQ(harness_logged(&h, " exceeded 0.1 s: left alone"), 1);
-    CHECK_EQ(recv(client, got, sizeof(got), 0), 12);
+    CHECK_EQ(recv(client, got, sizeof(got), 0), 13);
     close(client);
     harness_drain(&h);
     harness_done(&h);
