@@ -3,8 +3,9 @@
 
 #include <stdbool.h>
 
-#define SECOND INT64_C(1000000000) /* ns; and the seconds of 2001, from which on times are taken   \
-                                    */
+#define SECOND                                                                                     \
+    INT64_C(1000000000) /* ns; and the seconds of 2001, from which on times are taken              \
+                         */
 #define SECONDS_END INT64_C(9223372036) /* 2262: as many nanoseconds as fit */
 
 static bool is_digit(char c)

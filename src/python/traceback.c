@@ -78,7 +78,7 @@ static size_t format_frame(struct mp_py_state *state, const struct frame *frame,
     static const char begin[] = "\n    ";
     static const char indent[] = "\n        ";
     const PyCodeObject *code = (const PyCodeObject *)frame->code;
-    char source[SOURCE_SIZE];
+    char source[SOURCE_SIZE] = "";
     get_source(state, code->co_filename, frame->line, source);
     char again[32] = "";
     if (frame->again > 0)
@@ -86,7 +86,9 @@ static size_t format_frame(struct mp_py_state *state, const struct frame *frame,
     int n = snprintf(entry, ENTRY_SIZE - SOURCE_SIZE - sizeof(indent),
                      "\n    File \"%.280s\", line %d, in %.100s%s", utf8_of(code->co_filename),
                      frame->line, utf8_of(code->co_name), again);
-    size_t len = n > 0 ? (size_t)n : 0;
+    size_t len = (size_t)n;
+    if (n < (int)sizeof(begin))
+        return 0; /* snprintf has failed */
     if (len >= ENTRY_SIZE - SOURCE_SIZE - sizeof(indent))
         len = ENTRY_SIZE - SOURCE_SIZE - sizeof(indent) - 1;
     mp_py_text_plain(entry + sizeof(begin) - 1, len - (sizeof(begin) - 1));
@@ -245,7 +247,7 @@ static void *capture(void *data, void *inspector MP_UNUSED, void *thread)
 static void describe_stack(struct mp_py_state *state, const struct stack *stack,
                            struct mp_py_text *text)
 {
-    char(*entries)[ENTRY_SIZE] = malloc(FRAMES_MOST * sizeof(*entries));
+    char(*entries)[ENTRY_SIZE] = calloc(FRAMES_MOST, sizeof(*entries));
     size_t lengths[FRAMES_MOST];
     char left_out[80];
     unsigned shown = 0;
