@@ -209,6 +209,7 @@ static void clear_worker(struct mp_sb_worker *slot)
     CLEAR(slot->heartbeat);
     CLEAR(slot->threads);
     CLEAR(slot->stuck);
+    CLEAR(slot->held_since);
     CLEAR(slot->connections);
     CLEAR(slot->fifo_depth);
     CLEAR(slot->handlers);

@@ -26,7 +26,7 @@
 #include "base/hist.h"
 
 #define MP_SB_MAGIC UINT64_C(0x31304244504c494d) /* "MILPDB01", little endian */
-#define MP_SB_VERSION 3u
+#define MP_SB_VERSION 4u
 
 /* At the start of the mapping. Written once, before the first fork. */
 struct mp_sb_header {
@@ -67,6 +67,8 @@ struct mp_sb_worker {
     _Atomic uint32_t threads;                   /* handlers that may run at once */
     _Atomic uint32_t stuck;
     _Atomic uint32_t seats; /* of the bound on all workers' threads: seats.h */
+    _Atomic int64_t
+        held_since; /* monotonic ns: nobody could enter the interpreter; 0: it can be had */
     /* reactor */
     MP_CACHE_ALIGNED _Atomic uint32_t connections;
     _Atomic uint32_t fifo_depth; /* requests that are ready and wait */

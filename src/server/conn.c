@@ -196,9 +196,15 @@ void mp_conn_drain(struct mp_thread *thread, int64_t now)
         reactor->look = server->options->drain_idle + MP_WHEEL_TICK_NS;
         begin_drain(thread, now);
     }
-    /* Those of stuck handlers are answered, and not waited for. */
-    if (reactor->conn_count <= mp_stuck_count(server) &&
-        !atomic_exchange_explicit(&server->drained, true, memory_order_acq_rel))
+    /* Those of stuck handlers are answered, and not waited for. It may cease to be so: when such a
+     * handler ends, or when the drain of a worker becomes that of the pool, and takes the backlog.
+     */
+    uint32_t drained = reactor->conn_count <= mp_stuck_count(server) ? wanted : 0;
+    if (drained == atomic_load_explicit(&server->drained, memory_order_relaxed))
+        return;
+    /* Release: the control thread finds what was done for it. */
+    atomic_store_explicit(&server->drained, drained, memory_order_release);
+    if (drained != 0)
         mp_wakeup_signal(&server->watcher);
 }
 

@@ -222,6 +222,13 @@ static void wait_for_something(struct control *control, int64_t now)
         read_control(control);
 }
 
+/* As it was last told to, and not only as it was told before. */
+static bool is_drained(struct mp_server *server)
+{
+    uint32_t drained = atomic_load_explicit(&server->drained, memory_order_acquire);
+    return drained != 0 && drained == atomic_load_explicit(&server->draining, memory_order_relaxed);
+}
+
 /* Drained: nothing is left, or nothing but handlers that are stuck. Those are left behind. */
 static void look_at_end(struct control *control)
 {
@@ -259,7 +266,7 @@ int mp_control_run(struct mp_server *server)
         enum mp_tick tick = mp_watch_tick(&server->reactor, now);
         control.quiet = tick == MP_TICK_QUIET ? control.quiet + 1 : 0;
         control.calm = tick == MP_TICK_TENSE ? 0 : control.calm + 1;
-        if (atomic_load_explicit(&server->drained, memory_order_acquire))
+        if (is_drained(server))
             look_at_end(&control);
     }
     mp_dump_free(&control.dump);

@@ -41,7 +41,8 @@ enum mp_health mp_health_of_pool(const struct mp_server *server, int64_t now)
         const struct mp_sb_worker *slot = mp_scoreboard_worker(board, i);
         if (!serves(slot, now))
             continue;
-        if (!has_lasted(&slot->waiting_since, now) && !has_lasted(&slot->full_since, now))
+        if (!has_lasted(&slot->waiting_since, now) && !has_lasted(&slot->full_since, now) &&
+            !has_lasted(&slot->held_since, now))
             return MP_HEALTH_OK;
         health = MP_HEALTH_SATURATED;
     }

@@ -5,7 +5,8 @@
  *
  * It is the pool that is asked for, not the worker that happens to have the connection: 200 while
  * any worker can take work. A worker cannot when a request has waited in its FIFO for
- * MP_HEALTH_PATIENCE, or when all places for handlers have been taken for as long; nor while it
+ * MP_HEALTH_PATIENCE, or when all places for handlers have been taken, or nobody could enter the
+ * interpreter, for as long; nor while it
  * drains, or its control thread does not beat.
  */
 #ifndef MP_SERVER_HEALTH_H

@@ -299,7 +299,9 @@ bool mp_inspector_look(struct mp_inspector *inspector, struct mp_answer *ret_ans
     if (!change(job, JOB_TAKEN, JOB_ABANDONED))
         return false; /* done in this moment */
     inspector->job = NULL;
-    *ret_answer = (struct mp_answer){.held = true, .held_from = now};
+    /* Raised before the text was begun, in all likelihood: better not twice. */
+    *ret_answer =
+        (struct mp_answer){.held = true, .held_from = now, .raised = inspector->question.raise};
     return finish(inspector);
 }
 

@@ -228,6 +228,7 @@ struct mp_staff {
     uint64_t births;         /* so far */
     int64_t pause_until;     /* no thread could be started: not before that */
     int64_t report_again_at; /* the log has had it lately */
+    bool is_short;           /* a stuck handler's thread could not be replaced */
     int64_t surplus_at;      /* next look for threads that have stood in for others */
 };
 
@@ -320,7 +321,8 @@ struct mp_server {
     struct mp_reactor reactor;
     _Atomic uint32_t draining; /* told by control: 1 draining, 2 stopping for good */
     _Atomic int64_t drain_since;
-    _Atomic bool drained;        /* told by the leader */
+    _Atomic uint32_t
+        drained; /* by the leader: for which of them no connection is left; 0: some are */
     _Atomic bool watcher_asleep; /* the control thread does not tick */
     struct mp_wakeup watcher;
     struct mp_access_log *access_log;

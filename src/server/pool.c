@@ -201,9 +201,18 @@ static void leave_litter(struct mp_pool *pool, struct mp_thread *thread)
 bool mp_pool_sweep_as_leader(struct mp_thread *thread)
 {
     struct mp_reactor *reactor = thread->reactor;
-    if (!thread->litter.head &&
-        !atomic_load_explicit(&reactor->pool.has_litter, memory_order_relaxed))
+    struct mp_pool *pool = &reactor->pool;
+    if (!thread->litter.head && !atomic_load_explicit(&pool->has_litter, memory_order_relaxed))
         return true;
+    /* A handler may have the interpreter and not give it back: the clients must not wait for that.
+     * Then whoever enters next sweeps; or the leader, at one of its next looks. Relaxed: a handler
+     * that begins in this moment has not kept it for long. */
+    if (atomic_load_explicit(&reactor->server->slot->handlers, memory_order_relaxed) > 0) {
+        pthread_mutex_lock(&pool->lock);
+        leave_litter(pool, thread);
+        pthread_mutex_unlock(&pool->lock);
+        return true;
+    }
     uint64_t stay = mp_token_enter_handler(reactor, thread->index);
     mp_reactor_wake_watcher(reactor);
     enter(thread);
@@ -537,7 +546,8 @@ static unsigned less(unsigned n, unsigned by)
     return n > by ? n - by : 0;
 }
 
-void mp_pool_see(struct mp_reactor *reactor, struct mp_thread_seen *ret_seen, int64_t now)
+void mp_pool_see(struct mp_reactor *reactor, bool forget_peak, struct mp_thread_seen *ret_seen,
+                 int64_t now)
 {
     struct mp_pool *pool = &reactor->pool;
     pthread_mutex_lock(&pool->lock);
@@ -554,7 +564,8 @@ void mp_pool_see(struct mp_reactor *reactor, struct mp_thread_seen *ret_seen, in
             full && (mp_admission_next_blocks(pool) || mp_admission_may_compute(reactor, now)),
         .peak = less(pool->peak, stuck),
     };
-    pool->peak = pool->handlers;
+    if (forget_peak)
+        pool->peak = pool->handlers;
     pthread_mutex_unlock(&pool->lock);
     ret_seen->cpu = mp_clock_process_cpu();
 }

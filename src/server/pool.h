@@ -29,7 +29,8 @@ void mp_pool_serve(struct mp_thread *thread);
 
 /* Control thread: what sizing wants to know. Handlers that are stuck, and their threads, do not
  * count. */
-void mp_pool_see(struct mp_reactor *reactor, struct mp_thread_seen *ret_seen, int64_t now);
+void mp_pool_see(struct mp_reactor *reactor, bool forget_peak, struct mp_thread_seen *ret_seen,
+                 int64_t now);
 
 /* Control thread: has at most count threads end, out of those that are parked and not needed for
  * the handlers that run. Returns how many. */

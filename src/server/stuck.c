@@ -11,6 +11,7 @@
 
 #include "os/clock.h"
 #include "os/process.h"
+#include "server/admission.h"
 #include "server/budget.h"
 #include "server/claim.h"
 #include "server/inspector.h"
@@ -94,12 +95,12 @@ static void describe(struct mp_stuck *stuck, struct mp_stuck_case *found, struct
 static void begin_slow(struct mp_stuck *stuck, struct mp_stuck_case *found,
                        struct mp_thread *thread, int64_t now)
 {
-    found->slow_told = true;
-    if (!mp_budget_take(&stuck->slow_budget, now) || !mp_claim(thread, found->started))
-        return;
+    if (!mp_claim(thread, found->started))
+        return; /* it has just ended, or somebody looks at it: not yet */
     describe(stuck, found, thread);
     mp_unclaim(thread, found->started);
-    found->slow_due = true;
+    found->slow_told = true;
+    found->slow_due = mp_budget_take(&stuck->slow_budget, now);
 }
 
 static int64_t deadline_of(const struct mp_stuck *stuck, const struct mp_thread *thread,
@@ -123,6 +124,16 @@ static bool pass_deadline(struct mp_stuck *stuck, struct mp_stuck_case *found,
                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
+/* The handler is claimed, so that its end is not being booked: it does not hold up those that
+ * compute any more, and where it waits no thread is started for it twice. */
+static void discount(struct mp_pool *pool, struct mp_thread *thread)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (thread->counted)
+        mp_admission_discount(pool, thread);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 static void time_out(struct mp_stuck *stuck, struct mp_stuck_case *found, struct mp_thread *thread,
                      int64_t now)
 {
@@ -137,6 +148,7 @@ static void time_out(struct mp_stuck *stuck, struct mp_stuck_case *found, struct
     describe(stuck, found, thread);
     found->done = server->reactor.protocol->time_out(server, request);
     thread->stuck = true;
+    discount(&server->reactor.pool, thread);
     /* Relaxed: whoever counts late starts a thread, or ends a drain, a look later. */
     atomic_fetch_add_explicit(&server->stuck_handlers, 1, memory_order_relaxed);
     mp_sb_thread_mark_stuck(thread->slot, found->started);
@@ -372,7 +384,9 @@ static void look_at_interpreter(struct mp_stuck *stuck, int64_t now)
         return;
     try_interpreter(stuck, now);
     int64_t since = mp_inspector_waits_since(server->inspector);
-    atomic_store_explicit(&server->held, since != 0 && now - since >= CALM, memory_order_relaxed);
+    bool held = since != 0 && now - since >= CALM;
+    atomic_store_explicit(&server->held, held, memory_order_relaxed);
+    atomic_store_explicit(&server->slot->held_since, held ? since : 0, memory_order_relaxed);
     if (since == 0)
         stuck->held_since = 0;
     else if (now - since >= limit && stuck->held_since == 0 && stuck->purpose == PURPOSE_NONE &&

@@ -240,6 +240,7 @@ static void join_ended(struct mp_reactor *reactor, int64_t now)
             pool->staff.leaving--;
         else
             report_failure(reactor, "the application cannot prepare it", now);
+        pool->staff.is_short |= life == MP_LIFE_FAILED;
     }
 }
 
@@ -280,28 +281,35 @@ static void show_size(struct mp_reactor *reactor, unsigned threads)
 
 bool mp_threads_replace(struct mp_reactor *reactor, int64_t now)
 {
-    return start_some(reactor, 1, now) == 1;
+    bool done = start_some(reactor, 1, now) == 1;
+    reactor->pool.staff.is_short |= !done;
+    return done;
 }
 
 unsigned mp_threads_usable(struct mp_reactor *reactor)
 {
     struct mp_thread_seen seen;
-    mp_pool_see(reactor, &seen, mp_clock_now());
+    mp_pool_see(reactor, false, &seen, mp_clock_now());
     return seen.threads + seen.coming;
 }
 
-/* Of a fixed number of threads: the ones that have stood in for others leave when those are back.
- */
-static void dismiss_surplus(struct mp_reactor *reactor, int64_t now)
+/* Of a fixed number of threads: the ones that have stood in for others leave when those are back,
+ * and those that could not be started then are now. */
+static void keep_number(struct mp_reactor *reactor, int64_t now)
 {
     struct mp_staff *staff = &reactor->pool.staff;
     struct mp_thread_seen seen;
-    if (staff->existing <= staff->sizing.least + 1 || now < staff->surplus_at)
+    bool surplus = staff->existing > staff->sizing.least + 1;
+    if (!(surplus || staff->is_short) || now < staff->surplus_at)
         return;
     staff->surplus_at = now + SURPLUS_LOOK;
     join_ended(reactor, now);
-    mp_pool_see(reactor, &seen, now);
-    if (seen.threads > staff->sizing.least)
+    mp_pool_see(reactor, false, &seen, now);
+    unsigned owned = seen.threads + seen.coming;
+    staff->is_short = owned < staff->sizing.least;
+    if (staff->is_short && now >= staff->pause_until)
+        start_some(reactor, staff->sizing.least - owned, now);
+    else if (seen.threads > staff->sizing.least)
         staff->leaving += mp_pool_dismiss(&reactor->pool, seen.threads - staff->sizing.least);
 }
 
@@ -310,11 +318,11 @@ void mp_threads_resize(struct mp_reactor *reactor, int64_t now)
     struct mp_staff *staff = &reactor->pool.staff;
     struct mp_thread_seen seen;
     if (!mp_thread_sizing_is_open(&staff->sizing) && bound_of(reactor) == 0) {
-        dismiss_surplus(reactor, now);
+        keep_number(reactor, now);
         return;
     }
     join_ended(reactor, now);
-    mp_pool_see(reactor, &seen, now);
+    mp_pool_see(reactor, true, &seen, now);
     if (seen.starved && seen.coming == 0 && seen.threads < staff->sizing.most)
         mp_watch_look(reactor, &seen);
     int change = mp_thread_sizing_step(&staff->sizing, &seen);

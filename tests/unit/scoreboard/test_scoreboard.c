@@ -205,8 +205,8 @@ static bool worker_is_clear(struct mp_scoreboard *board, unsigned worker)
     return !w->state && !w->generation && !w->pid && !w->started && !w->heartbeat && !w->threads &&
            !w->stuck && !w->connections && !w->fifo_depth && !w->handlers && !w->computing &&
            !w->accepted && !w->takeovers && !w->handovers && !w->bad_requests && !w->requests &&
-           !w->shed && !w->health && !w->abandoned && !w->waiting_since && !w->full_since &&
-           is_zero(&w->enter_wait, sizeof(w->enter_wait)) &&
+           !w->held_since && !w->shed && !w->health && !w->abandoned && !w->waiting_since &&
+           !w->full_since && is_zero(&w->enter_wait, sizeof(w->enter_wait)) &&
            is_zero(&w->queue_wait, sizeof(w->queue_wait)) &&
            is_zero(&w->handler_time, sizeof(w->handler_time));
 }
