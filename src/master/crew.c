@@ -464,6 +464,8 @@ int mp_crew_resize(struct mp_master *master, int by, const char *who)
         return -ENOSPC;
     }
     mp_crew_sizing_shift(&master->sizing, by);
+    if (master->sizing.most > master->options.workers_max)
+        master->sizing.most = master->options.workers_max;
     master->target = target;
     if (mp_crew_sizing_is_open(&master->sizing))
         mp_log(&master->options.log, MP_LOG_INFO, "%s: %u workers from now on, of %u to %u", who,

@@ -21,11 +21,28 @@ unsigned mp_growth_first_threads(const struct mp_master *master)
     return fixed ? options->threads : options->threads_min;
 }
 
+/* Those that workers will take which are wanted, but not begun. */
+static uint64_t promised_seats(const struct mp_master *master, unsigned first)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < master->slots; i++) {
+        const struct mp_worker_handle *handle = &master->workers[i];
+        unsigned own = mp_seats_of(master->board, i);
+
+        if (handle->state == MP_HANDLE_WAITING && handle->replaces < 0 && own < first)
+            sum += first - own;
+    }
+    return sum;
+}
+
 bool mp_growth_has_seats(const struct mp_master *master)
 {
     unsigned bound = master->options.worker.max_concurrency;
+    unsigned first = mp_growth_first_threads(master);
 
-    return bound == 0 || mp_seats_taken(master->board) + mp_growth_first_threads(master) <= bound;
+    return bound == 0 ||
+           mp_seats_taken(master->board) + promised_seats(master, first) + first <= bound;
 }
 
 /* The proportional size of the largest worker that serves: what another may come to. */

@@ -112,7 +112,7 @@ static struct mp_worker_handle *find_next(struct mp_master *master)
     for (unsigned i = 0; i < master->slots; i++) {
         struct mp_worker_handle *handle = &master->workers[i];
 
-        if (handle->recycling)
+        if (handle->recycling && !handle->lost)
             return NULL;
         if (!handle->wish || handle->state != MP_HANDLE_READY || handle->retiring)
             continue;
