@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -155,6 +156,10 @@ def parse(name: str, words: Sequence[str]) -> dict[str, Any]:
 
 def run(name: str, words: Sequence[str]) -> int:
     """Runs one of COMMANDS; returns its exit status."""
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # its encoding may not have all that is to be shown
+        sys.stdout.reconfigure(errors="backslashreplace")
     values = parse(name, words)
     if "--help" in values:
         sys.stdout.write(help_text(name))

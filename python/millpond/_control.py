@@ -11,17 +11,19 @@ import re
 import socket
 import stat
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from millpond import _core
+from millpond._terminal import shown
 
 MAGIC = 0x4354504D
 VERSION = 1
 REQUEST = struct.Struct("=IIIi")  # magic, version, verb, value
+PEER = struct.Struct("iII")  # pid, uid, gid
 ANSWER = struct.Struct("=IIIii")  # magic, version, verb, status, value
 TEXT_SIZE = 4096
 HELLO, WORKERS, RETIRE, DUMP = 1, 2, 3, 4
@@ -162,10 +164,10 @@ class Description:
         for line in text.split("\n"):
             name, _, value = line.partition(" ")
             if name == "listen":
-                addresses.append(value)
+                addresses.append(shown(value))
             elif name in cls.__dataclass_fields__:
                 number = cls.__dataclass_fields__[name].type == "int"
-                found[name] = int(value) if number else value
+                found[name] = int(value) if number else shown(value)
         return cls(**found, listen=tuple(addresses))
 
 
@@ -181,15 +183,22 @@ class Answer:
 class Client:
     """A connection for each request: so nothing is held open, and a server that restarts is no matter."""
 
-    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, path: Path, patience: float = PATIENCE, users: Collection[int] | None = None
+    ) -> None:
         self.path = path
         self.patience = patience  # seconds
+        self.users = (
+            users  # who may be serving there; None: whoever it is, its caller knows the place
+        )
 
     def _ask(self, verb: int, value: int = 0, fd: int = -1) -> Answer:
         with _new_socket() as sock:
             sock.settimeout(self.patience)
             try:
                 sock.connect(str(self.path))
+                if self.users is not None and _peer_of(sock) not in self.users:
+                    raise ControlError(f"{self.path}: {_explain(OSError(errno.EACCES, ''))}")
                 request = REQUEST.pack(MAGIC, VERSION, verb, value)
                 socket.send_fds(sock, [request], [fd] if fd >= 0 else [])
                 data, fds, _, _ = socket.recv_fds(sock, ANSWER.size + TEXT_SIZE, 1)
@@ -214,7 +223,7 @@ class Client:
         if magic != MAGIC:
             raise ControlError(f"{self.path}: this is no control socket of Millpond")
         if status != 0 or version != VERSION:
-            raise ControlError(text or os.strerror(status))
+            raise ControlError(shown(text) or os.strerror(status))
         return Answer(value, text, fds[0] if fds else -1)
 
     def hello(self) -> tuple[Description, _core.Scoreboard]:
@@ -253,6 +262,13 @@ class Client:
         return self._ask(DUMP, number, fd).value
 
 
+def _peer_of(sock: socket.socket) -> int:
+    """The user that listens there."""
+    packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size)
+    uid: int = PEER.unpack(packed)[1]
+    return uid
+
+
 def _explain(error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
         return "no server listens there"
@@ -274,7 +290,7 @@ def running() -> list[tuple[Client, Description]]:
     for folder in filter(_is_private, folders()):
         for _, path in _sockets(folder):
             with suppress(ControlError):
-                client = Client(path)
+                client = Client(path, users={os.geteuid(), 0})
                 found.append((client, client.describe()))
     return sorted(found, key=lambda one: one[1].started_ns)
 
@@ -288,7 +304,7 @@ def _by_pid(pid: int) -> Client:
     for folder in dict.fromkeys([*folders(), *folders(owner)]):
         path = folder / f"{pid}.sock"
         if path.exists():
-            return Client(path)
+            return Client(path, users={os.geteuid(), owner, 0})
     raise ControlError(
         f"no control socket of process {pid}. If it is a server with another one, or none:"
         " --control-socket PATH, or start it without --no-control-socket"

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 
 from millpond._control import Client
+from millpond._terminal import shown
 
 PATIENCE = 15.0  # seconds; a worker gives up after 10
 
@@ -55,7 +56,8 @@ class Dump:
 
     @property
     def text(self) -> str:
-        return self._data.decode(errors="backslashreplace")
+        lines = self._data.decode(errors="backslashreplace").split("\n")
+        return "\n".join(map(shown, lines))
 
     def close(self) -> None:
         """Twice is harmless."""

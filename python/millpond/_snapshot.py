@@ -190,9 +190,10 @@ class Observer:
     def ask_again(self) -> None:
         """What the server says of itself may have changed: how many workers are wanted, for example.
         Another one may have taken the place of the one that was looked at. Raises ControlError."""
-        pid = self.server.pid
-        self.server = self.client.describe()
-        if self.server.pid != pid:
+        server = self.client.describe()
+        if server.pid == self.server.pid:
+            self.server = server
+        else:
             self.server, self._board = self.client.hello()
             self._past.clear()
 

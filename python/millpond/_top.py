@@ -97,7 +97,10 @@ class Screen:
         """Whole: a terminal that is slow, or stopped, is waited for."""
         data = text.encode(self.out.encoding or "ascii", "replace")
         while data:
-            data = data[os.write(self.out.fileno(), data) :]
+            try:
+                data = data[os.write(self.out.fileno(), data) :]
+            except BlockingIOError:
+                select.select([], [self.out.fileno()], [])
 
     def _take(self) -> None:
         tty.setcbreak(self.source)

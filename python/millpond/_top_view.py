@@ -114,9 +114,10 @@ class Pages:
 def _wrapped(line: str, width: int) -> list[str]:
     rows = []
     while width_of(line) > width:
-        row = cut(line, width).rstrip()
-        rows.append(row)
-        line = line[len(row) :]
+        row = cut(line, width)
+        taken = len(row.rstrip()) or max(1, len(row))  # all blanks, and a cut may end in padding
+        rows.append(row.rstrip())
+        line = line[taken:]
     return [*rows, line]
 
 

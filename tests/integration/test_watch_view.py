@@ -363,3 +363,13 @@ def test_a_description_can_be_replaced() -> None:
     snapshot = _busy_pool(2)
     drains = replace(snapshot, server=replace(snapshot.server, stage="draining"))
     assert status_text(drains, PLAIN).splitlines()[0].endswith("· draining")
+
+
+def test_a_line_of_blanks_is_wrapped() -> None:
+    """And ends: it once did not."""
+    line = "x" * 10 + " " * 95 + "y" * 10
+    rows = Pages("", [line]).rows(40)
+    assert "".join(row.strip() for row in rows) == "x" * 10 + "y" * 10
+    assert all(len(row) <= 40 for row in rows)
+    assert Pages("", [" " * 100]).rows(40)
+    assert Pages("", ["\u4e2d" * 30]).rows(1), "wider than the window"
