@@ -21,6 +21,9 @@ os.environ["XDG_RUNTIME_DIR"] = RUNTIME.name  # of servers in this process
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Whoever starts this in the background has it ignore Ctrl-C, and all that it starts inherits that.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "seconds(n): the test may take n seconds instead of 60")
 
 

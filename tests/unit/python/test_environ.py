@@ -17,6 +17,9 @@ class EnvironTest(GatewayTest):
         self.ask(application, request, body, options, **details)
         return seen
 
+    def test_the_wait_is_what_the_server_says(self):
+        self.assertEqual(0.002, self.environ()["millpond.queue_wait"])
+
     def test_the_keys_of_every_environ(self):
         environ = self.environ(head("/a/b?c=d", host="example.org"))
         self.assertIs(type(environ), dict)
@@ -44,7 +47,7 @@ class EnvironTest(GatewayTest):
         }
         for key, value in expected.items():
             self.assertEqual(value, environ[key], key)
-        others = {"wsgi.input", "wsgi.errors", "millpond.extend_deadline"}
+        others = {"wsgi.input", "wsgi.errors", "millpond.extend_deadline", "millpond.queue_wait"}
         self.assertEqual({*expected, *others}, set(environ))
         for key, value in environ.items():
             if not key.startswith(("wsgi.", "millpond.")):
