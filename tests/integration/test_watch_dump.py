@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from millpond._control import Client, ControlError
-from support.patience import stretched, wait_until
+from support.patience import spins, stretched, wait_until
 from support.server import LIVE, Server, command, environment
 from support.wire import head
 
@@ -96,7 +96,7 @@ def test_while_the_interpreter_is_held(start: Start) -> None:
     """By C code, which never gives it back."""
     server = start(APP, "--timeout", "0", workers=1, threads=2)
     server.idle_seconds = 40
-    server.wire().send(head("GET", "/spin?count=300000000"))
+    server.wire().send(head("GET", f"/spin?count={spins(300_000_000)}"))
     wait_until(lambda: "GET  /spin" in server.watch("status").stdout, 10, "the handler")
     result = server.watch("dump")
     assert result.returncode == 0

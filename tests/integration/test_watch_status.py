@@ -15,7 +15,7 @@ import pytest
 
 import millpond
 from millpond import _control
-from support.patience import wait_until
+from support.patience import spins, wait_until
 from support.program import Result, execute
 from support.program import millpond as run_millpond
 from support.server import LIVE, Server, command
@@ -134,7 +134,7 @@ def test_what_is_stuck_is_said(start: Start) -> None:
     assert "stuck" in server.watch("status").stdout
 
 
-@pytest.mark.parametrize("path", ["/hold?for=8", "/spin?count=150000000"])
+@pytest.mark.parametrize("path", ["/hold?for=8", f"/spin?count={spins(150_000_000)}"])
 def test_while_every_thread_is_busy(start: Start, path: str) -> None:
     """Also when a handler does not give the interpreter back."""
     server = start(APP, "--timeout", "0", workers=1, threads=2)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from support import processes
-from support.patience import wait_until
+from support.patience import spins, wait_until
 from support.server import LIVE, Server, command, environment
 from support.terminal import Terminal
 from support.wire import Wire, head
@@ -92,7 +92,7 @@ def test_what_is_stuck(start: Start, show: Show) -> None:
     assert screen.count("✗") == 2
 
 
-@pytest.mark.parametrize("path", ["/hold?for=20", "/spin?count=150000000"])
+@pytest.mark.parametrize("path", ["/hold?for=20", f"/spin?count={spins(150_000_000)}"])
 def test_it_updates_while_every_thread_is_busy(start: Start, show: Show, path: str) -> None:
     server = start(APP, "--timeout", "0", workers=1, threads=2)
     server.idle_seconds = 40

@@ -13,12 +13,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+# The server is built with AddressSanitizer, and so are the interpreter's allocations: what makes many
+# objects takes ten times as long.
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
+
 SLOWNESS = max(1.0, float(os.environ.get("MILLPOND_TEST_SLOW", "1")))
 
 
 def stretched(seconds: float) -> float:
     """The deadline to use on this machine for something that should take at most `seconds`."""
     return seconds * SLOWNESS
+
+
+def spins(count: int) -> int:
+    """How far to count, for a handler that shall keep the interpreter for some seconds."""
+    return count // 12 if SANITIZED else count
 
 
 def wait_until(condition: Callable[[], T], seconds: float, what: str, step: float = 0.02) -> T:
