@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from support.patience import stretched
+from support.patience import SANITIZED, stretched
 from support.script import Script, running
 from support.server import DATA, EXAMPLES, TESTS
 
@@ -284,6 +284,10 @@ def test_every_block_is_run() -> None:
 @pytest.mark.parametrize("key", PROGRAMS)
 def test_block(key: str, tmp_path: Path) -> None:
     program = PROGRAMS[key]
+    if SANITIZED and "threading.Thread" in BLOCKS[key]:
+        # One in four then has workers that wait for ever for a mutex, as they begin; of AddressSanitizer's
+        # own, it seems, which another thread of the program had at the fork. Never seen without it.
+        pytest.skip("the program has threads when it forks, which AddressSanitizer does not stand")
     if "django" in BLOCKS[key]:
         pytest.importorskip("django")
     code = re.sub(r'\("(127\.0\.0\.1)?", (8000|8080|8443|8888)\b', '("127.0.0.1", 0', BLOCKS[key])
