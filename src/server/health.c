@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-/* A worker that has not beaten for so long may be serving nobody. */
 #define SILENT (2 * MP_NSEC_PER_SEC)
 
 bool mp_health_is_check(const struct mp_server *server, const struct mp_request *request)
@@ -26,7 +25,7 @@ static bool has_lasted(const _Atomic int64_t *since, int64_t now)
     return start > 0 && now - start >= MP_HEALTH_PATIENCE;
 }
 
-static bool serves(const struct mp_sb_worker *slot, int64_t now)
+bool mp_health_serves(const struct mp_sb_worker *slot, int64_t now)
 {
     return atomic_load_explicit(&slot->state, memory_order_relaxed) == MP_SB_WORKER_READY &&
            now - atomic_load_explicit(&slot->heartbeat, memory_order_relaxed) < SILENT;
@@ -39,7 +38,7 @@ enum mp_health mp_health_of_pool(const struct mp_server *server, int64_t now)
     enum mp_health health = MP_HEALTH_DRAINING;
     for (unsigned i = 0; i < count; i++) {
         const struct mp_sb_worker *slot = mp_scoreboard_worker(board, i);
-        if (!serves(slot, now))
+        if (!mp_health_serves(slot, now))
             continue;
         if (!has_lasted(&slot->waiting_since, now) && !has_lasted(&slot->full_since, now) &&
             !has_lasted(&slot->held_since, now))

@@ -29,6 +29,10 @@ enum mp_health {
  * a query. */
 bool mp_health_is_check(const struct mp_server *server, const struct mp_request *request);
 
+/* Whether a worker takes new connections, for all that is known of it: one that has not beaten for
+ * two seconds may serve nobody. */
+bool mp_health_serves(const struct mp_sb_worker *slot, int64_t now);
+
 /* Any thread; reads the scoreboard. */
 enum mp_health mp_health_of_pool(const struct mp_server *server, int64_t now);
 

@@ -8,6 +8,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "server/conn.h"
+#include "server/health.h"
 #include "server/pool.h"
 #include "server/protocol.h"
 #include "server/stuck.h"
@@ -24,8 +25,6 @@ enum {
 #define ACCEPT_FOR_OTHERS (500 * MP_NSEC_PER_MSEC)
 
 #define ACCEPT_PAUSE (250 * MP_NSEC_PER_MSEC)
-/* A sibling that has not beaten for so long may not be accepting: nobody is held back for it. */
-#define SIBLING_SILENT (2 * MP_NSEC_PER_SEC)
 
 /* Whether the master may start another worker. */
 static bool may_get_sibling(const struct mp_reactor *reactor)
@@ -132,13 +131,6 @@ void mp_listener_on_event(struct mp_thread *thread, unsigned index, int64_t now)
     accept_some(thread, &reactor->server->context->listeners[index], max, now);
 }
 
-/* Whether a sibling serves; one that has fallen silent must not hold the others back. */
-static bool accepts(const struct mp_sb_worker *slot, int64_t now)
-{
-    return atomic_load_explicit(&slot->state, memory_order_relaxed) == MP_SB_WORKER_READY &&
-           now - atomic_load_explicit(&slot->heartbeat, memory_order_relaxed) < SIBLING_SILENT;
-}
-
 /* Counts the siblings that serve; whether one of them should rather have the next connection. */
 static bool sibling_is_better(struct mp_reactor *reactor, bool busy, int64_t now)
 {
@@ -149,7 +141,7 @@ static bool sibling_is_better(struct mp_reactor *reactor, bool busy, int64_t now
     for (unsigned i = 0; i < count; i++) {
         struct mp_sb_worker *slot = mp_scoreboard_worker(context->board, i);
         /* Relaxed throughout: a view that is a little old costs a little balance. */
-        if (i == context->slot || !accepts(slot, now))
+        if (i == context->slot || !mp_health_serves(slot, now))
             continue;
         reactor->siblings++;
         unsigned depth = atomic_load_explicit(&slot->fifo_depth, memory_order_relaxed);
