@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* As nginx has it: the client closed before the answer. */
+#define MP_STATUS_CLIENT_GONE 499
+
 struct mp_access_log;
 struct mp_conn;
 struct mp_request;

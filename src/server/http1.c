@@ -162,6 +162,22 @@ static void log_refused(const struct mp_conn *conn, int status, int64_t now)
     mp_access_log_answered(log, request, status, 0, now);
 }
 
+/* Has an answer take the place of the request, if there is one. False: the connection is closed. */
+static bool queue_canned(struct mp_thread *thread, struct mp_conn *conn,
+                         const struct mp_canned *canned, int64_t now)
+{
+    char text[MP_CANNED_SIZE];
+    if (conn->request)
+        mp_pool_request_free(conn->reactor, conn->request, true);
+    conn->request = NULL;
+    conn->state = MP_CONN_WRITING;
+    mp_reactor_set_deadline(conn, now, server_of(conn)->options->write_timeout);
+    bool queued = mp_output_copy(&conn->output, text, mp_canned_make(text, canned)) == 0;
+    if (!queued)
+        mp_conn_close(thread, conn);
+    return queued;
+}
+
 /* The event core's own answer to a request that no handler shall see; the connection ends with it.
  */
 static void refuse(struct mp_thread *thread, struct mp_conn *conn, int status, const char *reason,
@@ -170,24 +186,14 @@ static void refuse(struct mp_thread *thread, struct mp_conn *conn, int status, c
     struct mp_server *server = server_of(conn);
     const struct mp_canned canned = {.status = status};
     char peer[MP_SOCKADDR_TEXT];
-    char text[MP_CANNED_SIZE];
     mp_sockaddr_host(&conn->peer, peer, sizeof(peer));
     mp_log(server->log, MP_LOG_DEBUG, "refused a request from %s: %d, %s",
            peer[0] ? peer : "a UNIX socket", status, reason);
     atomic_fetch_add_explicit(&server->slot->bad_requests, 1, memory_order_relaxed);
     log_refused(conn, status, now);
-    if (conn->request) {
-        mp_pool_request_free(conn->reactor, conn->request, true);
-        conn->request = NULL;
-    }
     conn->close_after = true;
     conn->readable = true; /* there may be more of it: linger */
-    conn->state = MP_CONN_WRITING;
-    mp_reactor_set_deadline(conn, now, server->options->write_timeout);
-    size_t n = mp_canned_make(text, &canned);
-    if (mp_output_copy(&conn->output, text, n) < 0)
-        mp_conn_close(thread, conn);
-    else
+    if (queue_canned(thread, conn, &canned, now))
         send_more(thread, conn, now);
 }
 
@@ -206,19 +212,12 @@ static enum mp_canned_connection after_answer(const struct mp_conn *conn)
 static void answer(struct mp_thread *thread, struct mp_conn *conn, struct mp_canned *canned,
                    int64_t now)
 {
-    struct mp_request *request = conn->request;
-    char text[MP_CANNED_SIZE];
-    canned->head_only = request->head.method == MP_HTTP_HEAD;
+    canned->head_only = conn->request->head.method == MP_HTTP_HEAD;
     canned->connection = after_answer(conn);
     conn->close_after = canned->connection == MP_CANNED_CLOSE;
-    conn->request = NULL;
-    mp_pool_request_free(conn->reactor, request, true);
-    conn->state = MP_CONN_WRITING;
-    mp_reactor_set_deadline(conn, now, server_of(conn)->options->write_timeout);
-    size_t n = mp_canned_make(text, canned);
-    if (mp_output_copy(&conn->output, text, n) < 0)
-        mp_conn_close(thread, conn);
-    else if (conn->stash || conn->readable)
+    if (!queue_canned(thread, conn, canned, now))
+        return;
+    if (conn->stash || conn->readable)
         again(conn);
     else
         send_more(thread, conn, now);
@@ -247,10 +246,12 @@ static void shed(struct mp_thread *thread, struct mp_request *request, int64_t n
     struct mp_conn *conn = request->conn;
     struct mp_server *server = server_of(conn);
     struct mp_canned canned = {.status = 503, .retry_after = mp_shed_retry_after(server)};
+    bool gone = atomic_load_explicit(&conn->gone, memory_order_relaxed);
     mp_reactor_own(conn);
     if (server->access_log)
-        mp_access_log_answered(server->access_log, request, 503, 0, now);
-    if (atomic_load_explicit(&conn->gone, memory_order_relaxed))
+        mp_access_log_answered(server->access_log, request, gone ? MP_STATUS_CLIENT_GONE : 503, 0,
+                               now);
+    if (gone)
         mp_conn_close(thread, conn);
     else
         answer(thread, conn, &canned, now);

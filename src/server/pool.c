@@ -19,6 +19,7 @@
 #include "base/assert.h"
 #include "os/clock.h"
 #include "os/process.h"
+#include "server/access_log.h"
 #include "server/admission.h"
 #include "server/claim.h"
 #include "server/inspection.h"
@@ -36,9 +37,6 @@ enum {
     SPARE_REQUESTS = 256,
     LITTER_BATCH = 64,
 };
-
-/* In the access log, as nginx has it: the client closed before the answer. */
-#define MP_STATUS_CLIENT_GONE 499
 
 /* The leader looks at its sockets again after that, however many handlers are ready. */
 #define LEADER_TURN (1 * MP_NSEC_PER_MSEC)
