@@ -44,6 +44,18 @@ def test_a_request_that_waits_too_long_is_shed(start: Start) -> None:
     assert "1 requests shed" in server.log
 
 
+def test_a_client_that_left_is_not_answered_but_logged(start: Start) -> None:
+    server = start(APP, "--queue-timeout", "0.5", "--access-logfile", "-", threads=2)
+    server.allow("shed")
+    busy = occupy(server, 2, 2)
+    wire = server.wire()
+    wire.send(head("GET", "/hello"))
+    time.sleep(0.1)
+    wire.reset()
+    wait_until(lambda: '"GET /hello HTTP/1.1" 499' in server.stdout, 10, "the access log")
+    assert [one.answer().status for one in busy] == [200, 200]
+
+
 def test_nothing_is_shed_by_default(start: Start) -> None:
     server = start(APP, threads=2)
     busy = occupy(server, 2, 2)
