@@ -21,7 +21,7 @@ UNITTEST_BAD = re.compile(r"\b(?:failures|errors|unexpected successes)=(\d+)")
 PYTEST_TIMEOUT = 2400
 # At most so many failed tests of a run are run a second time, alone. One that then passes does not
 # fail the run, for it may be the machine's fault (others use it too); it is named as unsteady.
-SECOND_LOOKS = 6
+SECOND_LOOKS = 3
 
 
 def meson(log: Log, *, check: bool) -> Path:
