@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HTTP/1: bytes to heads, bodies and whole requests; see http1.h.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/socket.h"
+#include "server/conn.h"
+#include "server/health.h"
+#include "server/http1.h"
+#include "server/pool.h"
+#include "server/reactor.h"
+
+enum { READ_TURN = 1 << 18 }; /* body bytes of one connection in one turn */
+
+enum progress {
+    PROGRESS_MORE, /* goes on when more bytes are there */
+    PROGRESS_DONE, /* the request is on its way, or the connection is closed: hands off */
+};
+
+/* The request is complete: to the FIFO with it, where its connection is its thread's. */
+static enum progress make_ready(struct mp_thread *thread, struct mp_conn *conn, const char *rest,
+                                size_t rest_size, int64_t now)
+{
+    struct mp_request *request = conn->request;
+    const struct mp_http_head *head = &request->head;
+    if (mp_conn_stash(conn, rest, rest_size) < 0)
+        conn->close_after = true; /* what comes behind is lost: this answer is the last */
+    request->ready_at = now;
+    conn->reactor->unheard -= conn->requests == 0;
+    conn->requests++;
+    if (mp_health_is_check(mp_http1_server(conn), request)) {
+        mp_http1_answer_health(thread, conn, now);
+        return PROGRESS_DONE;
+    }
+    request->route = mp_route_hash(request->text + head->method_name.at, head->method_name.len,
+                                   request->text + head->path.at, head->path.len);
+    conn->state = MP_CONN_RUNNING;
+    mp_reactor_set_deadline(conn, now, 0);
+    /* Release: who finds the gate closed leaves the rest alone; the FIFO's lock publishes the rest.
+     */
+    atomic_store_explicit(&conn->gate, MP_GATE_THREAD, memory_order_release);
+    mp_pool_push(conn->reactor, request);
+    return PROGRESS_DONE;
+}
+
+static struct mp_body_limits body_limits(const struct mp_conn *conn)
+{
+    const struct mp_worker_options *options = mp_http1_server(conn)->options;
+    return (struct mp_body_limits){.memory = options->body_memory, .dir = options->tmp_dir};
+}
+
+static enum progress body_failed(struct mp_thread *thread, struct mp_conn *conn, int error,
+                                 int64_t now)
+{
+    mp_log(mp_http1_server(conn)->log, MP_LOG_ERROR, "cannot keep a request's body: %s",
+           strerror(-error));
+    mp_http1_refuse(thread, conn, error == -ENOSPC ? 507 : 503, "no room for the body", now);
+    return PROGRESS_DONE;
+}
+
+/* Decodes n bytes of a chunked body. */
+static enum progress feed_chunked(struct mp_thread *thread, struct mp_conn *conn, const char *in,
+                                  size_t n, int64_t now)
+{
+    struct mp_request *request = conn->request;
+    struct mp_body_limits limits = body_limits(conn);
+    uint64_t max = mp_http1_server(conn)->options->body_max;
+    while (n > 0) {
+        struct mp_http_span data = {0, 0};
+        size_t used = 0;
+        enum mp_http_outcome outcome = mp_http_chunked_next(&request->chunked, in, n, &used, &data);
+        if (outcome == MP_HTTP_BAD) {
+            mp_http1_refuse(thread, conn, request->chunked.status, request->chunked.reason, now);
+            return PROGRESS_DONE;
+        }
+        if (max > 0 && request->chunked.body > max) {
+            mp_http1_refuse(thread, conn, 413, "body above --limit-request-body", now);
+            return PROGRESS_DONE;
+        }
+        int r = mp_body_append(&request->body, in + data.at, data.len, &limits);
+        if (r < 0)
+            return body_failed(thread, conn, r, now);
+        in += used;
+        n -= used;
+        if (outcome == MP_HTTP_DONE)
+            return make_ready(thread, conn, in, n, now);
+    }
+    return PROGRESS_MORE;
+}
+
+/* n bytes of a body of known length have been received, somewhere else than in the body itself. */
+static enum progress feed_counted(struct mp_thread *thread, struct mp_conn *conn, const char *in,
+                                  size_t n, int64_t now)
+{
+    struct mp_request *request = conn->request;
+    struct mp_body_limits limits = body_limits(conn);
+    uint64_t left = request->head.content_length - request->body.length;
+    size_t part = n < left ? n : (size_t)left;
+    int r = mp_body_append(&request->body, in, part, &limits);
+    if (r < 0)
+        return body_failed(thread, conn, r, now);
+    if (part == left)
+        return make_ready(thread, conn, in + part, n - part, now);
+    return PROGRESS_MORE;
+}
+
+static enum progress feed_body(struct mp_thread *thread, struct mp_conn *conn, const char *in,
+                               size_t n, int64_t now)
+{
+    if (conn->request->head.chunked)
+        return feed_chunked(thread, conn, in, n, now);
+    return feed_counted(thread, conn, in, n, now);
+}
+
+/* "100 Continue" when the client waits for it (RFC 9110 section 10.1.1). */
+static int send_continue(struct mp_conn *conn)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    ssize_t r = mp_socket_send(conn->fd, text, sizeof(text) - 1, false);
+    return r == (ssize_t)(sizeof(text) - 1) ? 0 : -EPIPE;
+}
+
+/* The head is complete and announces a body, of which n bytes are here already. */
+static enum progress begin_body(struct mp_thread *thread, struct mp_conn *conn, const char *in,
+                                size_t n, int64_t now)
+{
+    struct mp_request *request = conn->request;
+    const struct mp_worker_options *options = mp_http1_server(conn)->options;
+    const struct mp_http_head *head = &request->head;
+    struct mp_body_limits limits = body_limits(conn);
+    if (head->has_length && options->body_max > 0 && head->content_length > options->body_max) {
+        mp_http1_refuse(thread, conn, 413, "body above --limit-request-body", now);
+        return PROGRESS_DONE;
+    }
+    if (head->has_length && head->content_length <= n) {
+        size_t size = (size_t)head->content_length;
+        mp_body_in_place(&request->body, in, size);
+        return make_ready(thread, conn, in + size, n - size, now);
+    }
+    conn->state = MP_CONN_BODY;
+    conn->phase_start = now;
+    mp_reactor_set_deadline(conn, now, options->body_timeout);
+    if (head->expect_continue && n == 0 && send_continue(conn) < 0) {
+        mp_conn_close(thread, conn);
+        return PROGRESS_DONE;
+    }
+    int r = 0;
+    if (head->chunked)
+        mp_http_chunked_init(&request->chunked, &options->limits);
+    else
+        r = mp_body_prepare(&request->body, head->content_length, &limits);
+    if (r < 0)
+        return body_failed(thread, conn, r, now);
+    return feed_body(thread, conn, in, n, now);
+}
+
+/* Looks at the bytes of a head that are there. */
+static enum progress advance_head(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
+{
+    struct mp_request *request = conn->request;
+    const struct mp_worker_options *options = mp_http1_server(conn)->options;
+    size_t size = 0;
+    if (conn->state == MP_CONN_IDLE) {
+        conn->state = MP_CONN_HEAD;
+        conn->phase_start = now;
+        mp_reactor_set_deadline(conn, now, options->header_timeout);
+    }
+    switch (mp_http_head_parse(&conn->scan, request->text, request->size, &options->limits,
+                               &request->head, &size)) {
+    case MP_HTTP_MORE:
+        return PROGRESS_MORE;
+    case MP_HTTP_BAD:
+        mp_http1_refuse(thread, conn, request->head.status, request->head.reason, now);
+        return PROGRESS_DONE;
+    case MP_HTTP_DONE:
+        break;
+    }
+    request->head_size = size;
+    conn->scan = (struct mp_http_scan){0};
+    if (!request->head.keep_alive)
+        conn->close_after = true;
+    if (request->head.method == MP_HTTP_CONNECT) {
+        mp_http1_refuse(thread, conn, 501, "CONNECT", now);
+        return PROGRESS_DONE;
+    }
+    const char *rest = request->text + size;
+    size_t n = request->size - size;
+    if (request->head.chunked || request->head.content_length > 0)
+        return begin_body(thread, conn, rest, n, now);
+    return make_ready(thread, conn, rest, n, now);
+}
+
+/* Doubles the buffer of a head that does not fit. 0 or -errno. */
+static int grow_text(struct mp_request *request, size_t max)
+{
+    size_t capacity = request->capacity * 2 < max ? request->capacity * 2 : max;
+    if (capacity <= request->capacity)
+        return -E2BIG;
+    bool inlined = request->text == request->inline_text;
+    char *text = realloc(inlined ? NULL : request->text, capacity);
+    if (!text)
+        return -ENOMEM;
+    if (inlined)
+        memcpy(text, request->inline_text, request->size);
+    request->text = text;
+    request->capacity = capacity;
+    return 0;
+}
+
+static int make_room(const struct mp_conn *conn, size_t n)
+{
+    struct mp_request *request = conn->request;
+    size_t max = (size_t)mp_http1_server(conn)->options->limits.head + MP_REQUEST_INLINE + n;
+    int r = 0;
+    while (r == 0 && request->capacity - request->size < n)
+        r = grow_text(request, max);
+    return r;
+}
+
+/* A request to hold the next bytes, with those that were stashed. 0 or -errno. */
+static int take_request(struct mp_conn *conn)
+{
+    if (conn->request)
+        return 0;
+    conn->request = mp_pool_request_new(conn->reactor);
+    if (!conn->request)
+        return -ENOMEM;
+    conn->request->conn = conn;
+    if (!conn->stash)
+        return 0;
+    int r = make_room(conn, conn->stash_size);
+    if (r < 0)
+        return r;
+    memcpy(conn->request->text, conn->stash, conn->stash_size);
+    conn->request->size = conn->stash_size;
+    return mp_conn_stash(conn, NULL, 0);
+}
+
+/* A client that sends its head in pieces costs only the bytes it has sent. */
+static int put_request_away(struct mp_conn *conn)
+{
+    struct mp_request *request = conn->request;
+    int r = mp_conn_stash(conn, request->text, request->size);
+    if (r == 0) {
+        conn->request = NULL;
+        mp_pool_request_free(conn->reactor, request, true);
+    }
+    return r;
+}
+
+/* What recv returned: true when there were bytes; else the connection may be closed. */
+static bool received(struct mp_thread *thread, struct mp_conn *conn, ssize_t r, size_t asked)
+{
+    if (r > 0) {
+        if ((size_t)r < asked)
+            conn->readable = conn->ended;
+        return true;
+    }
+    conn->readable = false;
+    if (r != -EAGAIN)
+        mp_conn_close(thread, conn);
+    return false;
+}
+
+/* Receives part of a head. */
+static enum progress read_head(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
+{
+    struct mp_request *request = conn->request;
+    if (request->size == request->capacity) {
+        int r = make_room(conn, 1);
+        if (r < 0) {
+            mp_http1_refuse(thread, conn, r == -E2BIG ? 431 : 503, "head too large", now);
+            return PROGRESS_DONE;
+        }
+    }
+    size_t room = request->capacity - request->size;
+    ssize_t r = mp_socket_recv(conn->fd, request->text + request->size, room);
+    if (!received(thread, conn, r, room))
+        return r == -EAGAIN ? PROGRESS_MORE : PROGRESS_DONE;
+    request->size += (size_t)r;
+    return advance_head(thread, conn, now);
+}
+
+/* Receives part of a body: straight into its memory where that is possible. */
+static enum progress read_body(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
+{
+    struct mp_request *request = conn->request;
+    size_t room = 0;
+    char *into = request->head.chunked ? NULL : mp_body_room(&request->body, &room);
+    size_t asked = into ? room : MP_SCRATCH;
+    ssize_t r = mp_socket_recv(conn->fd, into ? into : thread->scratch, asked);
+    if (!received(thread, conn, r, asked))
+        return r == -EAGAIN ? PROGRESS_MORE : PROGRESS_DONE;
+    if (!into)
+        return feed_body(thread, conn, thread->scratch, (size_t)r, now);
+    mp_body_received(&request->body, (size_t)r);
+    if (request->body.length == request->head.content_length)
+        return make_ready(thread, conn, NULL, 0, now);
+    return PROGRESS_MORE;
+}
+
+/* Reads until the socket is empty, the request is complete, or others shall have their turn. */
+void mp_http1_read(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
+{
+    unsigned turns = READ_TURN / MP_SCRATCH;
+    enum progress progress = PROGRESS_MORE;
+    while (progress == PROGRESS_MORE && conn->readable) {
+        if (turns-- == 0) {
+            mp_http1_again(conn);
+            return;
+        }
+        if (conn->state == MP_CONN_BODY) {
+            progress = read_body(thread, conn, now);
+        } else if (take_request(conn) < 0) {
+            mp_conn_close(thread, conn);
+            return;
+        } else {
+            progress = read_head(thread, conn, now);
+        }
+    }
+    if (progress == PROGRESS_MORE && conn->state != MP_CONN_BODY && conn->request &&
+        put_request_away(conn) < 0)
+        mp_conn_close(thread, conn);
+}
+
+/* The connection is idle: looks at bytes that came with the last request, then at the socket. */
+void mp_http1_next(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
+{
+    if (conn->stash && conn->state == MP_CONN_IDLE) {
+        if (take_request(conn) < 0) {
+            mp_conn_close(thread, conn);
+            return;
+        }
+        if (advance_head(thread, conn, now) == PROGRESS_DONE)
+            return;
+    }
+    mp_http1_read(thread, conn, now);
+}
