@@ -246,6 +246,11 @@ KINDS: dict[str, Kind] = {
     "slow_log": Seconds(),
     "keep_alive": Seconds(),
     "header_timeout": Seconds(),
+    "body_timeout": Seconds(),
+    "body_min_rate": Bytes(0, 1 << 32),
+    "write_timeout": Seconds(),
+    "write_min_rate": Bytes(0, 1 << 32),
+    "connection_timeout": Seconds(),
     "queue_timeout": Seconds(),
     "health_path": UrlPath(),
     "preload": Flag(),
@@ -254,7 +259,13 @@ KINDS: dict[str, Kind] = {
     "limit_request_line": Bytes(64, 1 << 20),
     "limit_request_fields": Number(1, 128),
     "limit_request_field_size": Bytes(64, 1 << 20),
+    "limit_request_head": Bytes(0, 1 << 24),
     "limit_request_body": Bytes(0, 1 << 62),
+    "limit_request_chunks": Number(0, (1 << 32) - 1),
+    "limit_pipelined_requests": Number(0, (1 << 32) - 1),
+    "limit_keepalive_requests": Number(0, (1 << 32) - 1),
+    "limit_temp_files": Number(0, 1_000_000),
+    "limit_temp_size": Bytes(0, 1 << 62),
     "worker_tmp_dir": Text("a folder"),
     "log_level": Choice(*LEVELS),
     "access_logfile": Text("a file, or - for stdout"),
@@ -293,6 +304,11 @@ class Config:
     slow_log: float = 0.0
     keep_alive: float = 5.0
     header_timeout: float = 30.0
+    body_timeout: float = 30.0
+    body_min_rate: int = 500
+    write_timeout: float = 60.0
+    write_min_rate: int = 500
+    connection_timeout: float = 0.0
     queue_timeout: float = 0.0
     health_path: str | None = None
     preload: bool = True
@@ -301,7 +317,13 @@ class Config:
     limit_request_line: int = 8190
     limit_request_fields: int = 100
     limit_request_field_size: int = 8190
-    limit_request_body: int = 0
+    limit_request_head: int = 0
+    limit_request_body: int = 1 << 30
+    limit_request_chunks: int = 1_000_000
+    limit_pipelined_requests: int = 1000
+    limit_keepalive_requests: int = 10_000
+    limit_temp_files: int = 10_000
+    limit_temp_size: int = 8 << 30
     worker_tmp_dir: str | None = None
     log_level: str = "info"
     access_logfile: str | None = None

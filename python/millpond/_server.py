@@ -122,14 +122,23 @@ class _Run:
             if config.heartbeat_timeout
             else 0.0,
             header_timeout=config.header_timeout,
+            body_timeout=config.body_timeout,
+            body_min_rate=config.body_min_rate,
+            write_timeout=config.write_timeout,
+            write_min_rate=config.write_min_rate,
+            connection_timeout=config.connection_timeout,
             keep_alive=config.keep_alive,
             limit_request_line=config.limit_request_line,
             limit_request_fields=config.limit_request_fields,
             limit_request_field_size=config.limit_request_field_size,
-            limit_request_head=max(
-                HEAD_LEAST, config.limit_request_line + 4 * config.limit_request_field_size
-            ),
+            limit_request_head=config.limit_request_head
+            or max(HEAD_LEAST, config.limit_request_line + 4 * config.limit_request_field_size),
             limit_request_body=config.limit_request_body,
+            limit_request_chunks=config.limit_request_chunks,
+            limit_pipelined_requests=config.limit_pipelined_requests,
+            limit_keepalive_requests=config.limit_keepalive_requests,
+            limit_temp_files=config.limit_temp_files,
+            limit_temp_size=config.limit_temp_size,
             worker_tmp_dir=self._tmp_dir(),
             access_log_fd=self.access_fd,
             multiprocess=config.workers[1] > 1,

@@ -75,6 +75,7 @@ static bool step_size(struct mp_http_chunked *c, char byte)
         return refuse(c, 400, "chunk size is not a hexadecimal number");
     if (c->left > INT64_MAX - c->body)
         return refuse(c, 400, "chunk size is too large a number");
+    c->chunks += c->left > 0;
     c->state = byte == '\r' ? SIZE_LF : EXT_NAME;
     return true;
 }

@@ -23,7 +23,7 @@
 
 #include "http/common.h"
 
-/* Embedded in whatever reads the body. The caller may read body, status and reason. */
+/* Embedded in whatever reads the body. The caller may read body, chunks, status and reason. */
 struct mp_http_chunked {
     uint64_t left;         /* of the chunk at hand: its size so far, then the data still to come */
     uint64_t body;         /* body bytes announced by all chunk sizes so far; <= INT64_MAX */
@@ -31,6 +31,7 @@ struct mp_http_chunked {
     uint32_t trailer_size; /* bytes of the trailer section so far */
     uint32_t trailer_line; /* bytes of the trailer field line at hand */
     uint32_t trailers;     /* trailer field lines so far */
+    uint64_t chunks;       /* so far, without the last, empty one */
     uint8_t state;         /* enum in chunked.c */
     uint8_t digits;        /* of the chunk size at hand */
     struct mp_http_limits limits;

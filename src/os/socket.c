@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -31,6 +33,12 @@ int mp_socket_set_nodelay(int fd)
 int mp_socket_shutdown_write(int fd)
 {
     return shutdown(fd, SHUT_WR) == -1 ? -errno : 0;
+}
+
+int64_t mp_socket_unsent(int fd)
+{
+    int n = 0;
+    return ioctl(fd, SIOCOUTQ, &n) == -1 ? -errno : n;
 }
 
 int mp_socket_shutdown(int fd)

@@ -82,6 +82,10 @@ int mp_socket_set_nodelay(int fd);
 int mp_socket_shutdown_write(int fd);
 int mp_socket_shutdown(int fd); /* both ways: who waits in recv or send on it is woken */
 
+/* Bytes that were sent and that the other side has not acknowledged (TCP) or read (UNIX, roughly),
+ * or -errno. */
+int64_t mp_socket_unsent(int fd);
+
 /* Looks without taking anything and without waiting, on blocking sockets too: 1 when there are
  * bytes, 0 at the end of the stream, -EAGAIN when there is nothing yet, or -errno. */
 int mp_socket_peek(int fd);

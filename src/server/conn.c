@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "server/listener.h"
+#include "server/parked.h"
 #include "server/pool.h"
 #include "server/protocol.h"
 #include "server/reactor.h"
@@ -53,10 +54,12 @@ static void conn_reset(struct mp_conn *conn, struct mp_reactor *reactor, int fd)
     conn->watched = false;
     conn->taken = false;
     conn->requests = 0;
+    conn->pipelined = 0;
+    conn->expires = 0;
     conn->request = NULL;
+    conn->parked = NULL;
     conn->stash = NULL;
     conn->stash_size = 0;
-    conn->lingered = 0;
     conn->scan = (struct mp_http_scan){0};
     atomic_store_explicit(&conn->gate, MP_GATE_REACTOR, memory_order_relaxed);
     atomic_store_explicit(&conn->gone, false, memory_order_relaxed);
@@ -132,6 +135,8 @@ static void release_memory(struct mp_conn *conn, struct mp_litter *litter)
     if (conn->request)
         mp_pool_request_free(conn->reactor, conn->request, true);
     conn->request = NULL;
+    mp_parked_free(conn->parked);
+    conn->parked = NULL;
     free(conn->stash);
     conn->stash = NULL;
     mp_output_done(&conn->output, litter);
@@ -165,6 +170,18 @@ int mp_conn_stash(struct mp_conn *conn, const char *data, size_t n)
     conn->stash = copy;
     conn->stash_size = n;
     return 0;
+}
+
+/*
+ * A socket says that it can be written to when a third of its buffer is free, which at a client's
+ * pace may be long after the client has last taken something: so the kernel is asked.
+ */
+uint64_t mp_conn_taken(const struct mp_conn *conn)
+{
+    int64_t unsent = mp_socket_unsent(conn->fd);
+    if (unsent <= 0)
+        return conn->output.sent;
+    return conn->output.sent > (uint64_t)unsent ? conn->output.sent - (uint64_t)unsent : 0;
 }
 
 /* ---- draining ---------------------------------------------------------------------------- */

@@ -51,6 +51,10 @@ void mp_conn_drain(struct mp_thread *thread, int64_t now);
 /* The threads are gone: closes and frees everything. */
 void mp_conn_done_all(struct mp_reactor *reactor);
 
+/* Owner: bytes of responses on this connection that its client has taken, as far as the kernel
+ * tells. */
+uint64_t mp_conn_taken(const struct mp_conn *conn);
+
 /* Owner: keeps a copy of bytes that belong to the next request. 0 or -ENOMEM. */
 int mp_conn_stash(struct mp_conn *conn, const char *data, size_t n);
 

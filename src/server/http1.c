@@ -25,6 +25,7 @@
 #include "os/socket.h"
 #include "server/access_log.h"
 #include "server/conn.h"
+#include "server/parked.h"
 #include "server/pool.h"
 #include "server/protocol.h"
 #include "server/reactor.h"
@@ -36,6 +37,7 @@
 static int take(struct mp_thread *thread, const struct mp_listen_socket *listener, int64_t now)
 {
     struct mp_reactor *reactor = thread->reactor;
+    const struct mp_worker_options *options = reactor->server->options;
     struct mp_sockaddr peer;
     struct mp_conn *conn;
     int fd = mp_socket_accept(listener->fd, &peer);
@@ -46,8 +48,9 @@ static int take(struct mp_thread *thread, const struct mp_listen_socket *listene
     int r = mp_conn_new(reactor, fd, &peer, listener, now, &conn);
     if (r < 0)
         return r;
-    r = mp_conn_watch(conn, MP_CONN_EVERYTHING, mp_http1_server(conn)->options->header_timeout,
-                      now);
+    if (options->connection_timeout > 0)
+        conn->expires = now + options->connection_timeout;
+    r = mp_conn_watch(conn, MP_CONN_EVERYTHING, options->header_timeout, now);
     if (r < 0)
         mp_conn_close(thread, conn);
     return r;
@@ -63,6 +66,9 @@ static void on_event(struct mp_thread *thread, struct mp_conn *conn, uint32_t ev
         conn->readable = true;
     switch ((enum mp_conn_state)conn->state) {
     case MP_CONN_IDLE:
+        conn->pipelined = 0; /* it was at rest */
+        mp_http1_read(thread, conn, now);
+        break;
     case MP_CONN_HEAD:
     case MP_CONN_BODY:
         mp_http1_read(thread, conn, now);
@@ -72,7 +78,7 @@ static void on_event(struct mp_thread *thread, struct mp_conn *conn, uint32_t ev
             mp_http1_send(thread, conn, now);
         break;
     case MP_CONN_LINGER:
-        mp_http1_linger(thread, conn);
+        mp_http1_linger(thread, conn, now);
         break;
     case MP_CONN_RUNNING:
         mp_assert(false); /* its gate was closed */
@@ -90,7 +96,7 @@ static void resume(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
         mp_http1_send(thread, conn, now);
         break;
     case MP_CONN_LINGER:
-        mp_http1_linger(thread, conn);
+        mp_http1_linger(thread, conn, now);
         break;
     case MP_CONN_IDLE:
         if (conn->close_after) {
@@ -104,16 +110,44 @@ static void resume(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
     }
 }
 
-/* A body has to come at a rate on average, after its grace: true when it does. */
-static bool body_is_fast_enough(struct mp_conn *conn, int64_t now)
+static bool expired(const struct mp_conn *conn, int64_t now)
+{
+    return conn->expires > 0 && now >= conn->expires;
+}
+
+/* At the end of a period: true when the body came fast enough, and may have another. */
+static bool body_keeps_pace(struct mp_conn *conn, int64_t now)
 {
     const struct mp_worker_options *options = mp_http1_server(conn)->options;
-    const struct mp_request *request = conn->request;
-    uint64_t seconds = (uint64_t)((now - conn->phase_start) / MP_NSEC_PER_SEC) + 1;
-    if (options->body_rate == 0 || request->body.length / seconds < options->body_rate)
+    uint64_t length =
+        conn->parked ? mp_parked_body_length(conn->parked) : conn->request->body.length;
+    if (options->body_rate == 0 || expired(conn, now) ||
+        !mp_pace_kept(&conn->pace, now, length, options->body_rate))
         return false;
-    mp_reactor_set_deadline(conn, now, MP_NSEC_PER_SEC);
+    mp_reactor_set_deadline(conn, now, options->body_timeout);
     return true;
+}
+
+/* The same of a client that takes its response. */
+static bool client_keeps_pace(struct mp_conn *conn, int64_t now)
+{
+    const struct mp_worker_options *options = mp_http1_server(conn)->options;
+    if (expired(conn, now) ||
+        !mp_pace_kept(&conn->pace, now, mp_conn_taken(conn), options->write_rate))
+        return false;
+    mp_reactor_set_deadline(conn, now, options->write_timeout);
+    return true;
+}
+
+static void refuse_late(struct mp_thread *thread, struct mp_conn *conn, const char *reason,
+                        int64_t now)
+{
+    if (expired(conn, now))
+        reason = "the connection is older than --connection-timeout";
+    if (mp_parked_take(conn) < 0) /* for the access log */
+        mp_conn_close(thread, conn);
+    else
+        mp_http1_refuse(thread, conn, 408, reason, now);
 }
 
 static bool on_timeout(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
@@ -121,15 +155,21 @@ static bool on_timeout(struct mp_thread *thread, struct mp_conn *conn, int64_t n
     uint16_t generation = conn->generation;
     switch ((enum mp_conn_state)conn->state) {
     case MP_CONN_BODY:
-        if (body_is_fast_enough(conn, now))
+        if (body_keeps_pace(conn, now))
             return false;
-        mp_http1_refuse(thread, conn, 408, "the body came too slowly", now);
+        refuse_late(thread, conn, "the body came too slowly", now);
         break;
     case MP_CONN_HEAD:
-        mp_http1_refuse(thread, conn, 408, "the head came too slowly", now);
+        refuse_late(thread, conn, "the head came too slowly", now);
         break;
     case MP_CONN_IDLE:
         mp_http1_close(thread, conn, now);
+        break;
+    case MP_CONN_WRITING:
+        if (client_keeps_pace(conn, now))
+            return false;
+        mp_http1_report(conn, now, "cut off, it took its answer too slowly");
+        mp_conn_close(thread, conn);
         break;
     default:
         mp_conn_close(thread, conn);
@@ -164,8 +204,7 @@ static bool settle(struct mp_conn *conn, struct mp_request *request, int result,
     conn->request = NULL;
     mp_pool_request_free(conn->reactor, request, leading);
     if (result == -EAGAIN || result == -EBUSY) {
-        conn->state = MP_CONN_WRITING;
-        mp_reactor_set_deadline(conn, now, server->options->write_timeout);
+        mp_http1_begin_writing(conn, now);
         return result == -EBUSY;
     }
     if (result < 0)

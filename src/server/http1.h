@@ -36,6 +36,9 @@ void mp_http1_next(struct mp_thread *thread, struct mp_conn *conn, int64_t now);
  * connection may be closed. */
 void mp_http1_send(struct mp_thread *thread, struct mp_conn *conn, int64_t now);
 
+/* Owner: the response is complete, and some of it has to be sent by the leader. */
+void mp_http1_begin_writing(struct mp_conn *conn, int64_t now);
+
 /* mp_protocol.push: sends for a handler that streams. */
 void mp_http1_push(struct mp_thread *thread, struct mp_conn *conn);
 
@@ -46,7 +49,7 @@ void mp_http1_again(struct mp_conn *conn);
 void mp_http1_close(struct mp_thread *thread, struct mp_conn *conn, int64_t now);
 
 /* Throws away what a client sends after our last byte. The connection may be closed. */
-void mp_http1_linger(struct mp_thread *thread, struct mp_conn *conn);
+void mp_http1_linger(struct mp_thread *thread, struct mp_conn *conn, int64_t now);
 
 /* ---- http1_answer.c ---------------------------------------------------------------------- */
 
@@ -54,6 +57,10 @@ void mp_http1_linger(struct mp_thread *thread, struct mp_conn *conn);
  * constant. The connection may be closed. */
 void mp_http1_refuse(struct mp_thread *thread, struct mp_conn *conn, int status, const char *reason,
                      int64_t now);
+
+/* Has the log know of something that a client has done: at once or, when that happens often, one of
+ * many and their number. */
+void mp_http1_report(const struct mp_conn *conn, int64_t now, const char *what);
 
 /* Answers the health check. The connection may be closed. */
 void mp_http1_answer_health(struct mp_thread *thread, struct mp_conn *conn, int64_t now);

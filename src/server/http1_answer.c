@@ -2,6 +2,9 @@
 /*
  * HTTP/1: the event core's own answers; see http1.h.
  */
+#include <stdio.h>
+
+#include "os/clock.h"
 #include "server/access_log.h"
 #include "server/canned.h"
 #include "server/conn.h"
@@ -10,6 +13,30 @@
 #include "server/pool.h"
 #include "server/reactor.h"
 #include "server/shed.h"
+
+#define REPORT_PAUSE MP_NSEC_PER_SEC
+
+void mp_http1_report(const struct mp_conn *conn, int64_t now, const char *what)
+{
+    struct mp_reactor *reactor = conn->reactor;
+    const struct mp_log *log = mp_http1_server(conn)->log;
+    char peer[MP_SOCKADDR_TEXT];
+    mp_sockaddr_host(&conn->peer, peer, sizeof(peer));
+    const char *who = peer[0] ? peer : "a UNIX socket";
+    bool due = now >= reactor->refused_report_at;
+    if (!due) {
+        reactor->refused_unreported++;
+        mp_log(log, MP_LOG_DEBUG, "client %s: %s", who, what);
+        return;
+    }
+    if (reactor->refused_unreported > 0)
+        mp_log(log, MP_LOG_INFO, "client %s: %s (and %u more since the last such line)", who, what,
+               reactor->refused_unreported);
+    else
+        mp_log(log, MP_LOG_INFO, "client %s: %s", who, what);
+    reactor->refused_unreported = 0;
+    reactor->refused_report_at = now + REPORT_PAUSE;
+}
 
 static void log_refused(const struct mp_conn *conn, int status, int64_t now)
 {
@@ -33,8 +60,7 @@ static bool queue_canned(struct mp_thread *thread, struct mp_conn *conn,
     if (conn->request)
         mp_pool_request_free(conn->reactor, conn->request, true);
     conn->request = NULL;
-    conn->state = MP_CONN_WRITING;
-    mp_reactor_set_deadline(conn, now, mp_http1_server(conn)->options->write_timeout);
+    mp_http1_begin_writing(conn, now);
     bool queued = mp_output_copy(&conn->output, text, mp_canned_make(text, canned)) == 0;
     if (!queued)
         mp_conn_close(thread, conn);
@@ -47,11 +73,10 @@ void mp_http1_refuse(struct mp_thread *thread, struct mp_conn *conn, int status,
                      int64_t now)
 {
     struct mp_server *server = mp_http1_server(conn);
-    const struct mp_canned canned = {.status = status};
-    char peer[MP_SOCKADDR_TEXT];
-    mp_sockaddr_host(&conn->peer, peer, sizeof(peer));
-    mp_log(server->log, MP_LOG_DEBUG, "refused a request from %s: %d, %s",
-           peer[0] ? peer : "a UNIX socket", status, reason);
+    const struct mp_canned canned = {.status = status, .retry_after = status == 503 ? 1 : 0};
+    char text[160];
+    snprintf(text, sizeof(text), "a request refused: %d, %s", status, reason);
+    mp_http1_report(conn, now, text);
     atomic_fetch_add_explicit(&server->slot->bad_requests, 1, memory_order_relaxed);
     log_refused(conn, status, now);
     conn->close_after = true;

@@ -10,15 +10,33 @@
 #include "server/conn.h"
 #include "server/health.h"
 #include "server/http1.h"
+#include "server/parked.h"
 #include "server/pool.h"
 #include "server/reactor.h"
 
-enum { READ_TURN = 1 << 18 }; /* body bytes of one connection in one turn */
+enum {
+    READ_TURN = 1 << 18, /* body bytes of one connection in one turn */
+    PARK_BELOW = 1024,   /* body bytes in a turn, fewer of which make it a slow one */
+};
 
 enum progress {
     PROGRESS_MORE, /* goes on when more bytes are there */
     PROGRESS_DONE, /* the request is on its way, or the connection is closed: hands off */
 };
+
+/* Whether the connection ends with this request, whatever its client wants. */
+static bool is_last(const struct mp_conn *conn, int64_t now)
+{
+    const struct mp_worker_options *options = mp_http1_server(conn)->options;
+    if (options->pipelined_max > 0 && conn->pipelined >= options->pipelined_max) {
+        mp_http1_report(conn, now,
+                        "more requests sent ahead than --limit-pipelined-requests: its "
+                        "connection ends with this answer");
+        return true;
+    }
+    return (options->keep_alive_max > 0 && conn->requests >= options->keep_alive_max) ||
+           (conn->expires > 0 && now >= conn->expires);
+}
 
 /* The request is complete: to the FIFO with it, where its connection is its thread's. */
 static enum progress make_ready(struct mp_thread *thread, struct mp_conn *conn, const char *rest,
@@ -31,6 +49,8 @@ static enum progress make_ready(struct mp_thread *thread, struct mp_conn *conn, 
     request->ready_at = now;
     conn->reactor->unheard -= conn->requests == 0;
     conn->requests++;
+    if (is_last(conn, now))
+        conn->close_after = true;
     if (mp_health_is_check(mp_http1_server(conn), request)) {
         mp_http1_answer_health(thread, conn, now);
         return PROGRESS_DONE;
@@ -49,16 +69,32 @@ static enum progress make_ready(struct mp_thread *thread, struct mp_conn *conn, 
 static struct mp_body_limits body_limits(const struct mp_conn *conn)
 {
     const struct mp_worker_options *options = mp_http1_server(conn)->options;
-    return (struct mp_body_limits){.memory = options->body_memory, .dir = options->tmp_dir};
+    return (struct mp_body_limits){.memory = options->body_memory,
+                                   .spool = &mp_http1_server(conn)->spool};
 }
 
 static enum progress body_failed(struct mp_thread *thread, struct mp_conn *conn, int error,
                                  int64_t now)
 {
-    mp_log(mp_http1_server(conn)->log, MP_LOG_ERROR, "cannot keep a request's body: %s",
-           strerror(-error));
-    mp_http1_refuse(thread, conn, error == -ENOSPC ? 507 : 503, "no room for the body", now);
+    struct mp_server *server = mp_http1_server(conn);
+    bool full = error == -ENOSPC || error == -EDQUOT;
+    if (mp_spool_report_due(&server->spool, now))
+        mp_log(server->log, MP_LOG_ERROR, "cannot keep a request's body: %s",
+               mp_spool_error(error));
+    mp_http1_refuse(thread, conn, full ? 507 : 503, "no room for the body", now);
     return PROGRESS_DONE;
+}
+
+/* What there is too much of in a chunked body, or NULL. */
+static const char *chunked_excess(const struct mp_conn *conn)
+{
+    const struct mp_worker_options *options = mp_http1_server(conn)->options;
+    const struct mp_http_chunked *chunked = &conn->request->chunked;
+    if (options->body_max > 0 && chunked->body > options->body_max)
+        return "body above --limit-request-body";
+    if (options->chunks_max > 0 && chunked->chunks > options->chunks_max)
+        return "more chunks than --limit-request-chunks";
+    return NULL;
 }
 
 /* Decodes n bytes of a chunked body. */
@@ -67,7 +103,6 @@ static enum progress feed_chunked(struct mp_thread *thread, struct mp_conn *conn
 {
     struct mp_request *request = conn->request;
     struct mp_body_limits limits = body_limits(conn);
-    uint64_t max = mp_http1_server(conn)->options->body_max;
     while (n > 0) {
         struct mp_http_span data = {0, 0};
         size_t used = 0;
@@ -76,8 +111,9 @@ static enum progress feed_chunked(struct mp_thread *thread, struct mp_conn *conn
             mp_http1_refuse(thread, conn, request->chunked.status, request->chunked.reason, now);
             return PROGRESS_DONE;
         }
-        if (max > 0 && request->chunked.body > max) {
-            mp_http1_refuse(thread, conn, 413, "body above --limit-request-body", now);
+        const char *excess = chunked_excess(conn);
+        if (excess) {
+            mp_http1_refuse(thread, conn, 413, excess, now);
             return PROGRESS_DONE;
         }
         int r = mp_body_append(&request->body, in + data.at, data.len, &limits);
@@ -142,6 +178,7 @@ static enum progress begin_body(struct mp_thread *thread, struct mp_conn *conn, 
     }
     conn->state = MP_CONN_BODY;
     conn->phase_start = now;
+    mp_pace_begin(&conn->pace, now, 0);
     mp_reactor_set_deadline(conn, now, options->body_timeout);
     if (head->expect_continue && n == 0 && send_continue(conn) < 0) {
         mp_conn_close(thread, conn);
@@ -302,11 +339,34 @@ static enum progress read_body(struct mp_thread *thread, struct mp_conn *conn, i
     return PROGRESS_MORE;
 }
 
+/* The socket is empty, and the request not complete: gives back what need not be kept until more
+ * comes, which may be long. */
+static void rest(struct mp_thread *thread, struct mp_conn *conn, size_t came)
+{
+    if (conn->state == MP_CONN_BODY) {
+        if (came < PARK_BELOW)
+            mp_parked_put(conn);
+    } else if (conn->request && put_request_away(conn) < 0) {
+        mp_conn_close(thread, conn);
+    }
+}
+
+/* Bytes of the body at hand; 0 while there is none. */
+static uint64_t body_length(const struct mp_conn *conn)
+{
+    return conn->state == MP_CONN_BODY ? conn->request->body.length : 0;
+}
+
 /* Reads until the socket is empty, the request is complete, or others shall have their turn. */
 void mp_http1_read(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
 {
     unsigned turns = READ_TURN / MP_SCRATCH;
     enum progress progress = PROGRESS_MORE;
+    if (mp_parked_take(conn) < 0) {
+        mp_conn_close(thread, conn);
+        return;
+    }
+    uint64_t before = body_length(conn);
     while (progress == PROGRESS_MORE && conn->readable) {
         if (turns-- == 0) {
             mp_http1_again(conn);
@@ -321,15 +381,15 @@ void mp_http1_read(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
             progress = read_head(thread, conn, now);
         }
     }
-    if (progress == PROGRESS_MORE && conn->state != MP_CONN_BODY && conn->request &&
-        put_request_away(conn) < 0)
-        mp_conn_close(thread, conn);
+    if (progress == PROGRESS_MORE)
+        rest(thread, conn, (size_t)(body_length(conn) - before));
 }
 
 /* The connection is idle: looks at bytes that came with the last request, then at the socket. */
 void mp_http1_next(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
 {
     if (conn->stash && conn->state == MP_CONN_IDLE) {
+        conn->pipelined++;
         if (take_request(conn) < 0) {
             mp_conn_close(thread, conn);
             return;

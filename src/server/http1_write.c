@@ -12,17 +12,27 @@
 #include "server/reactor.h"
 
 enum {
-    LINGER_BYTES = 1 << 20, /* thrown away at most after the last response */
+    LINGER_TURN = 1 << 18,  /* bytes of one connection thrown away in one turn */
+    LINGER_WORTH = 1 << 16, /* bytes that are worth another pause: those of who drips are not */
     OUTPUT_TURN = 1 << 20,
 };
 
-#define LINGER_TIME (2 * MP_NSEC_PER_SEC)
+/* How long what a client sends after its last answer is read, and how long it may pause. */
+#define LINGER_TOTAL (30 * MP_NSEC_PER_SEC)
+#define LINGER_PAUSE (2 * MP_NSEC_PER_SEC)
 
 /* ---- the end of a connection --------------------------------------------------------------- */
 
-static int64_t linger_time(const struct mp_conn *conn)
+/* Grants it another pause. False: it has lingered for long enough. */
+static bool linger_on(struct mp_conn *conn, int64_t now)
 {
-    return conn->reactor->draining ? mp_http1_server(conn)->options->drain_idle : LINGER_TIME;
+    const struct mp_worker_options *options = mp_http1_server(conn)->options;
+    int64_t left = conn->phase_start + LINGER_TOTAL - now;
+    int64_t pause = conn->reactor->draining ? options->drain_idle : LINGER_PAUSE;
+    if (left > 0)
+        mp_reactor_set_deadline(conn, now, pause < left ? pause : left);
+    mp_pace_begin(&conn->pace, now, 0);
+    return left > 0;
 }
 
 /*
@@ -39,26 +49,34 @@ void mp_http1_close(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
         return;
     }
     conn->state = MP_CONN_LINGER;
-    mp_reactor_set_deadline(conn, now, linger_time(conn));
-    conn->lingered = 0;
-    mp_http1_linger(thread, conn);
+    conn->phase_start = now;
+    linger_on(conn, now);
+    mp_http1_linger(thread, conn, now);
 }
 
-void mp_http1_linger(struct mp_thread *thread, struct mp_conn *conn)
+void mp_http1_linger(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
 {
-    for (;;) {
+    for (unsigned turns = LINGER_TURN / MP_SCRATCH; turns > 0; turns--) {
         ssize_t r = mp_socket_recv(conn->fd, thread->scratch, MP_SCRATCH);
         if (r == -EAGAIN)
             return;
-        conn->lingered += r > 0 ? (uint64_t)r : 0;
-        if (r <= 0 || conn->lingered > LINGER_BYTES) {
+        conn->pace.moved += r > 0 ? (uint64_t)r : 0;
+        if (r <= 0 || (conn->pace.moved >= LINGER_WORTH && !linger_on(conn, now))) {
             mp_conn_close(thread, conn);
             return;
         }
     }
+    mp_http1_again(conn);
 }
 
 /* ---- sending ----------------------------------------------------------------------------- */
+
+void mp_http1_begin_writing(struct mp_conn *conn, int64_t now)
+{
+    conn->state = MP_CONN_WRITING;
+    mp_pace_begin(&conn->pace, now, mp_conn_taken(conn));
+    mp_reactor_set_deadline(conn, now, mp_http1_server(conn)->options->write_timeout);
+}
 
 static void after_response(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
 {
@@ -84,8 +102,6 @@ void mp_http1_send(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
 {
     uint64_t sent = 0;
     int r = mp_output_send(&conn->output, conn->fd, NULL, 0, OUTPUT_TURN, &sent, &thread->litter);
-    if (sent > 0)
-        mp_reactor_set_deadline(conn, now, mp_http1_server(conn)->options->write_timeout);
     if (r == 0)
         after_response(thread, conn, now);
     else if (r == -EBUSY)

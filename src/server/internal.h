@@ -31,12 +31,15 @@
 #include "server/body.h"
 #include "server/mp_app.h"
 #include "server/output.h"
+#include "server/pace.h"
 #include "server/route.h"
 #include "server/sizing.h"
+#include "server/spool.h"
 #include "server/worker.h"
 
 struct mp_conn;
 struct mp_inspector;
+struct mp_parked;
 struct mp_protocol;
 struct mp_reactor;
 struct mp_server;
@@ -131,19 +134,22 @@ struct mp_conn {
     bool watched;        /* it is in the poller */
     bool taken;          /* stream: the handler has the socket */
     uint32_t requests;   /* so far */
+    uint32_t pipelined;  /* requests in a row that were here before the last answer had left */
+    int64_t expires;     /* monotonic ns; it is not kept beyond; 0: no limit */
     struct mp_reactor *reactor;
     struct mp_request *request; /* NULL while idle */
+    struct mp_parked *parked;   /* in its place while a body comes slowly; see parked.h */
     struct mp_conn *returned_next;
     struct mp_list link; /* in reactor->conns, or among the spare ones */
     struct mp_wheel_entry timer;
     _Atomic int64_t deadline; /* the true one; the timer only says when to look */
-    int64_t phase_start; /* when the head or body began to arrive; of writes, the last progress */
+    int64_t phase_start;      /* when the head or body began to arrive, or it became idle */
     const struct mp_listen_socket *listener;
     struct mp_sockaddr peer;
+    struct mp_pace pace; /* of a body that arrives, or a response that leaves */
     struct mp_http_scan scan;
     char *stash; /* received bytes while there is no request to hold them */
     size_t stash_size;
-    uint64_t lingered;           /* bytes thrown away */
     pthread_mutex_t output_lock; /* while streaming: output and litter are shared with the leader */
     struct mp_output output;
     struct mp_litter litter; /* what the leader has sent for a handler that streams */
@@ -303,9 +309,11 @@ struct mp_reactor {
     int64_t accept_pause_until;
     int64_t leaving_since; /* connections are left to a sibling that may come; 0: not; listener.c */
     bool accept_reported;  /* the log knows of the pause */
-    unsigned shed_unreported; /* requests shed since the log was told */
-    int64_t shed_report_at;   /* not before that */
-    uint64_t last_token;      /* control thread: as it was at the last tick */
+    unsigned shed_unreported;    /* requests shed since the log was told */
+    int64_t shed_report_at;      /* not before that */
+    unsigned refused_unreported; /* HTTP: what clients were refused for, since the log was told */
+    int64_t refused_report_at;   /* not before that */
+    uint64_t last_token;         /* control thread: as it was at the last tick */
     struct mp_pool pool;
 };
 
@@ -326,6 +334,7 @@ struct mp_server {
     _Atomic bool watcher_asleep; /* the control thread does not tick */
     struct mp_wakeup watcher;
     struct mp_access_log *access_log;
+    struct mp_spool spool; /* bodies and responses that memory should not hold */
     struct mp_stuck *stuck;
     _Atomic bool held; /* the interpreter, for a while: no new connections; see stuck.c */
     _Atomic uint32_t stuck_handlers; /* run past their deadline now; see stuck.h */

@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "os/fd.h"
 #include "os/socket.h"
+#include "server/spool.h"
 
 enum segment_kind {
     SEGMENT_OWN,  /* bytes behind the struct */
@@ -91,7 +92,7 @@ void mp_output_done(struct mp_output *output, struct mp_litter *litter)
         output->head = segment->next;
         segment_drop(segment, litter);
     }
-    mp_fd_close(&output->spool);
+    mp_spool_close(output->home, &output->spool, output->spool_held);
     mp_output_init(output);
 }
 
@@ -146,16 +147,18 @@ int mp_output_file(struct mp_output *output, int fd, uint64_t offset, uint64_t n
     return 0;
 }
 
-static int spool_open(struct mp_output *output, const char *dir)
+static int spool_open(struct mp_output *output, struct mp_spool *home)
 {
     if (output->spool >= 0)
         return 0;
-    int fd = mp_fd_tmpfile(dir);
+    int fd = mp_spool_open(home);
     if (fd < 0)
         return fd;
     output->spool = fd;
+    output->home = home;
     output->spool_end = 0;
     output->spool_begin = 0;
+    output->spool_held = 0;
     return 0;
 }
 
@@ -166,7 +169,8 @@ static int spill_one(struct mp_output *output, struct mp_segment **place, struct
     struct mp_segment *fresh = segment_new(SEGMENT_SPOOL, 0);
     if (!fresh)
         return -ENOMEM;
-    int r = mp_fd_pwrite_all(output->spool, old->data, (size_t)old->left, output->spool_end);
+    int r = mp_spool_write(output->home, output->spool, old->data, (size_t)old->left,
+                           output->spool_end);
     if (r < 0) {
         free(fresh);
         return r;
@@ -175,6 +179,7 @@ static int spill_one(struct mp_output *output, struct mp_segment **place, struct
     fresh->left = old->left;
     fresh->next = old->next;
     output->spool_end += old->left;
+    output->spool_held += old->left;
     output->spooled += old->left;
     output->memory -= (size_t)old->left;
     *place = fresh;
@@ -199,9 +204,9 @@ static bool join_ranges(struct mp_output *output, struct mp_segment *segment)
     return true;
 }
 
-int mp_output_spill(struct mp_output *output, const char *dir, struct mp_litter *litter)
+int mp_output_spill(struct mp_output *output, struct mp_spool *home, struct mp_litter *litter)
 {
-    int r = spool_open(output, dir);
+    int r = spool_open(output, home);
     for (struct mp_segment **place = &output->head; r == 0 && *place; place = &(*place)->next) {
         if (in_memory(*place))
             r = spill_one(output, place, litter);
@@ -220,8 +225,12 @@ static void punch_spool(struct mp_output *output)
     if (!segment || segment->kind != SEGMENT_SPOOL ||
         segment->offset - output->spool_begin < PUNCH_SIZE)
         return;
+    uint64_t n = segment->offset - output->spool_begin;
     /* Not every file system can; then the disk is given back at the end. */
-    mp_fd_punch(output->spool, output->spool_begin, segment->offset - output->spool_begin);
+    if (mp_fd_punch(output->spool, output->spool_begin, n) == 0) {
+        mp_spool_release(output->home, n);
+        output->spool_held -= n;
+    }
     output->spool_begin = segment->offset;
 }
 
@@ -252,7 +261,7 @@ static void consume(struct mp_output *output, uint64_t n, struct mp_litter *litt
     punch_spool(output);
     /* An emptied spool begins anew, so that a fast and a slow phase do not add up on the disk. */
     if (!output->head && output->spool >= 0)
-        mp_fd_close(&output->spool);
+        mp_spool_close(output->home, &output->spool, output->spool_held);
 }
 
 /*
@@ -343,6 +352,7 @@ int mp_output_send(struct mp_output *output, int fd, const char *first, size_t n
             return (int)r;
         }
         *ret_sent += (uint64_t)r;
+        output->sent += (uint64_t)r;
         if (count == 0) {
             budget -= (uint64_t)r;
             consume(output, (uint64_t)r, litter);

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct mp_segment;
+struct mp_spool;
 
 /* A chain of segments whose references wait to be dropped. */
 struct mp_litter {
@@ -28,12 +29,15 @@ struct mp_litter {
 struct mp_output {
     struct mp_segment *head;
     struct mp_segment *tail;
-    uint64_t pending;     /* bytes not sent yet */
-    uint64_t spooled;     /* those of them that are in the spool */
-    size_t memory;        /* those of them that are held in memory */
-    int spool;            /* unlinked file for what memory should not hold, or -1 */
-    uint64_t spool_end;   /* where its next byte goes */
-    uint64_t spool_begin; /* what is before it has been given back to the disk */
+    uint64_t pending;      /* bytes not sent yet */
+    uint64_t sent;         /* bytes that the socket has taken so far */
+    uint64_t spooled;      /* those of them that are in the spool */
+    size_t memory;         /* those of them that are held in memory */
+    int spool;             /* unlinked file for what memory should not hold, or -1 */
+    uint64_t spool_end;    /* where its next byte goes */
+    uint64_t spool_begin;  /* what is before it has been given back to the disk */
+    uint64_t spool_held;   /* bytes of it that are accounted for */
+    struct mp_spool *home; /* that the file is of */
 };
 
 void mp_output_init(struct mp_output *output);
@@ -58,7 +62,7 @@ int mp_output_file(struct mp_output *output, int fd, uint64_t offset, uint64_t n
 
 /* Moves what is held in memory to the spool file, in place: the order stays. 0 or -errno (what was
  * moved until then is in the file, the rest still in memory). */
-int mp_output_spill(struct mp_output *output, const char *dir, struct mp_litter *litter);
+int mp_output_spill(struct mp_output *output, struct mp_spool *home, struct mp_litter *litter);
 
 /*
  * Sends what the socket takes, preceded by the n bytes at first, which are not in the queue (NULL:

@@ -115,6 +115,9 @@ void mp_reactor_stop_leader(struct mp_reactor *reactor)
 void mp_reactor_set_deadline(struct mp_conn *conn, int64_t now, int64_t timeout)
 {
     int64_t deadline = timeout > 0 ? now + timeout : MP_WHEEL_NEVER;
+    /* What runs or lingers has bounds of its own. */
+    if (conn->expires > 0 && deadline > conn->expires && conn->state < MP_CONN_RUNNING)
+        deadline = conn->expires;
     /* Relaxed: read by the leader, who is told of the connection by its gate, or reads it late. */
     atomic_store_explicit(&conn->deadline, deadline, memory_order_relaxed);
 }

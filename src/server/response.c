@@ -21,6 +21,7 @@
 #include "os/fd.h"
 #include "os/socket.h"
 #include "server/canned.h"
+#include "server/conn.h"
 #include "server/response_impl.h"
 
 enum {
@@ -458,13 +459,31 @@ static int send_until_full(struct mp_thread *thread, struct mp_request *request)
     return r;
 }
 
-/* Waits until the client takes bytes. 0, or -EPIPE when it does not for too long. */
+/* Waits until the socket takes bytes. 0, or -EPIPE when its client takes them too slowly. */
 static int wait_writable(const struct mp_conn *conn)
 {
-    int64_t timeout = conn->reactor->server->options->write_timeout;
+    const struct mp_worker_options *options = conn->reactor->server->options;
+    int64_t timeout = options->write_timeout;
     int ms = timeout > 0 ? (int)(timeout / MP_NSEC_PER_MSEC) : -1;
-    int r = mp_fd_writable(conn->fd, ms);
+    struct mp_pace pace;
+    int r;
+    mp_pace_begin(&pace, mp_clock_now(), mp_conn_taken(conn));
+    do
+        r = mp_fd_writable(conn->fd, ms);
+    while (r == 0 && mp_pace_kept(&pace, mp_clock_now(), mp_conn_taken(conn), options->write_rate));
     return r > 0 ? 0 : -EPIPE;
+}
+
+/* What is held in memory goes to the file. False: it cannot, or not all of it. */
+static bool spill(struct mp_conn *conn, struct mp_litter *litter)
+{
+    struct mp_server *server = conn->reactor->server;
+    int r = mp_output_spill(&conn->output, &server->spool, litter);
+    if (r < 0 && mp_spool_report_due(&server->spool, mp_clock_now()))
+        mp_log(server->log, MP_LOG_WARNING,
+               "no temporary file for an answer: %s. Its handler waits for its client",
+               mp_spool_error(r));
+    return r == 0;
 }
 
 /* Keeps the memory of a response within bounds: to the file, or by waiting for the client. */
@@ -479,7 +498,7 @@ static int bound_memory(struct mp_thread *thread, struct mp_request *request)
     while (r == 0 && (output->memory > options->output_memory ||
                       output->memory + output->spooled > options->output_file)) {
         if (spool && output->memory + output->spooled <= options->output_file) {
-            spool = mp_output_spill(output, options->tmp_dir, &thread->litter) == 0;
+            spool = spill(conn, &thread->litter);
             continue;
         }
         r = wait_writable(conn);

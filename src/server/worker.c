@@ -28,12 +28,19 @@ void mp_worker_options_init(struct mp_worker_options *options)
         .body_timeout = 30 * MP_NSEC_PER_SEC,
         .body_rate = 500,
         .write_timeout = 60 * MP_NSEC_PER_SEC,
+        .write_rate = 500,
         .keep_alive = 5 * MP_NSEC_PER_SEC,
         .drain_idle = 250 * MP_NSEC_PER_MSEC,
         .limits = {.line = 8190, .fields = 100, .field_size = 8190, .head = 65536},
+        .chunks_max = 1000000,
+        .body_max = UINT64_C(1) << 30,
+        .pipelined_max = 1000,
+        .keep_alive_max = 10000,
         .body_memory = 1 << 20,
         .output_memory = 1 << 20,
         .output_file = UINT64_C(1) << 30,
+        .temp_files = 10000,
+        .temp_size = UINT64_C(8) << 30,
         .tmp_dir = "/tmp",
         .access_log = -1,
     };
@@ -43,7 +50,8 @@ void mp_worker_options_init(struct mp_worker_options *options)
 static int64_t shortest_timeout(const struct mp_worker_options *options)
 {
     const int64_t timeouts[] = {options->header_timeout, options->body_timeout,
-                                options->write_timeout, options->keep_alive};
+                                options->write_timeout, options->keep_alive,
+                                options->connection_timeout};
     int64_t shortest = 30 * MP_NSEC_PER_SEC;
     for (size_t i = 0; i < mp_array_size(timeouts); i++) {
         if (timeouts[i] > 0 && timeouts[i] < shortest)
@@ -79,6 +87,8 @@ static int server_init(struct mp_server *server, const struct mp_worker_context 
     server->log = context->log;
     server->slot = mp_scoreboard_worker(context->board, context->slot);
     server->watcher.fd = -1;
+    mp_spool_init(&server->spool, server->options->tmp_dir, server->options->temp_files,
+                  server->options->temp_size);
     server->requests_max = choose_requests_max(context, mp_clock_now());
     atomic_store_explicit(&server->slot->threads, context->options->threads, memory_order_relaxed);
     /* Before anybody can ask whether it lives. */

@@ -55,20 +55,27 @@ struct mp_worker_options {
     int64_t queue_timeout;        /* a ready request waits no longer for its handler */
     const char *health_path;      /* HTTP: answered by the event core (health.h); NULL: none */
     int64_t header_timeout;       /* head complete, from its first byte or the accept */
-    int64_t body_timeout;         /* grace before a body must keep to body_rate */
-    uint64_t body_rate;    /* bytes per second that a body must keep to on average; 0: it must be
-                              complete when the grace ends */
-    int64_t write_timeout; /* no byte taken by the client for that long */
-    int64_t keep_alive;    /* idle between requests; 0: close after each response */
-    int64_t drain_idle;    /* draining: idle connections are closed after that */
+    int64_t body_timeout; /* a body must keep to body_rate in each period of so long; 0: no limit */
+    uint64_t body_rate;   /* bytes per second, at most 2^32; 0: the body must be complete within
+                             body_timeout */
+    int64_t write_timeout; /* a client must keep to write_rate in each period of so long; 0: none */
+    uint64_t write_rate;   /* bytes per second, at most 2^32; 0: one byte in each period will do */
+    int64_t connection_timeout; /* a connection with all its requests; 0: no limit */
+    int64_t keep_alive;         /* idle between requests; 0: close after each response */
+    int64_t drain_idle;         /* draining: idle connections are closed after that */
     struct mp_http_limits limits;
-    uint64_t body_max;    /* 413 beyond; 0: unlimited */
-    size_t body_memory;   /* bodies above it go to a file */
-    size_t output_memory; /* responses above it go to a file */
-    uint64_t output_file; /* ... up to that; then the handler waits */
-    const char *tmp_dir;  /* for both */
-    int access_log;       /* descriptor or -1 */
-    bool multiprocess;    /* told to applications */
+    uint64_t body_max;       /* 413 beyond; 0: unlimited */
+    uint32_t chunks_max;     /* 413 beyond; 0: unlimited */
+    uint32_t pipelined_max;  /* requests sent ahead on a connection; 0: unlimited */
+    uint32_t keep_alive_max; /* requests on a connection; 0: unlimited */
+    unsigned temp_files;     /* open at once; 0: unlimited */
+    uint64_t temp_size;      /* bytes in them at once; 0: unlimited */
+    size_t body_memory;      /* bodies above it go to a file */
+    size_t output_memory;    /* responses above it go to a file */
+    uint64_t output_file;    /* ... up to that; then the handler waits */
+    const char *tmp_dir;     /* for both */
+    int access_log;          /* descriptor or -1 */
+    bool multiprocess;       /* told to applications */
 };
 
 /* Places of a worker that runs so many handlers at once: for their threads, one to lead, and those

@@ -255,3 +255,14 @@ void reply_done(struct reply *reply)
     free(reply->body);
     reply->body = NULL;
 }
+
+void client_refused(struct client *client, int status)
+{
+    struct reply reply;
+    CHECK(client_reply(client, false, &reply));
+    CHECK_EQ(reply.status, status);
+    CHECK(reply.complete);
+    CHECK_STR(reply_field(&reply, "Connection"), "close");
+    CHECK(client_at_end(client, 5000));
+    reply_done(&reply);
+}

@@ -35,6 +35,8 @@ void client_get(struct client *client, const char *path); /* HTTP/1.1 with Host 
 bool client_reply(struct client *client, bool head_only, struct reply *reply);
 /* Sends text, expects one whole answer of that status. */
 void client_exchange(struct client *client, const char *text, int status, struct reply *reply);
+/* Expects that status as the last answer, and the end of the connection. */
+void client_refused(struct client *client, int status);
 /* True when the peer has closed, nothing else having come. Waits at most that long. */
 bool client_at_end(struct client *client, int timeout_ms);
 /* True when nothing, not even the end, comes within that time. */

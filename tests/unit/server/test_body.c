@@ -9,7 +9,8 @@
 #include "runner.h"
 #include "server/body.h"
 
-static const struct mp_body_limits limits = {.memory = 10000, .dir = "/tmp"};
+static struct mp_spool spool = {.dir = "/tmp"};
+static const struct mp_body_limits limits = {.memory = 10000, .spool = &spool};
 
 static char at(uint64_t offset)
 {
@@ -114,25 +115,56 @@ TEST(expected_length_makes_room_to_receive_into)
     mp_body_done(&body);
 }
 
-TEST(large_expected_length_goes_to_a_file_at_once)
+TEST(large_expected_length_costs_nothing_until_it_comes)
 {
     struct mp_body body;
     size_t room;
     mp_body_init(&body);
     CHECK_OK(mp_body_prepare(&body, 10001, &limits));
-    CHECK(body.fd >= 0);
+    CHECK_EQ(body.fd, -1);
+    CHECK_EQ(body.capacity, 0);
     CHECK(mp_body_room(&body, &room) == NULL);
-    append(&body, 10001);
+    append(&body, 10000);
+    CHECK_EQ(body.fd, -1);
+    append(&body, 1);
+    CHECK(body.fd >= 0);
+    CHECK_EQ(spool.files, 1);
+    CHECK_EQ(spool.size, 10001);
+    verify(&body, 10001);
+    mp_body_done(&body);
+    CHECK_EQ(spool.files, 0);
+    CHECK_EQ(spool.size, 0);
+}
+
+TEST(trimmed_memory_grows_again)
+{
+    struct mp_body body;
+    size_t room;
+    mp_body_init(&body);
+    mp_body_trim(&body);
+    CHECK_OK(mp_body_prepare(&body, 5000, &limits));
+    mp_body_trim(&body);
+    CHECK_EQ(body.capacity, 0);
+    CHECK(mp_body_room(&body, &room) == NULL);
+    append(&body, 100);
+    mp_body_trim(&body);
+    CHECK_EQ(body.capacity, 100);
+    mp_body_trim(&body);
+    append(&body, 4900);
+    verify(&body, 5000);
+    append(&body, 5001);
+    mp_body_trim(&body);
     verify(&body, 10001);
     mp_body_done(&body);
 }
 
 TEST(no_directory)
 {
-    static const struct mp_body_limits nowhere = {.memory = 10, .dir = "/nonexistent/dir"};
+    struct mp_spool nowhere_spool = {.dir = "/nonexistent/dir"};
+    const struct mp_body_limits nowhere = {.memory = 10, .spool = &nowhere_spool};
     struct mp_body body;
     mp_body_init(&body);
-    CHECK_EQ(mp_body_prepare(&body, 11, &nowhere), -ENOENT);
+    CHECK_OK(mp_body_prepare(&body, 11, &nowhere));
     CHECK_OK(mp_body_append(&body, "0123456789", 10, &nowhere));
     CHECK_EQ(mp_body_append(&body, "x", 1, &nowhere), -ENOENT);
     CHECK_EQ(body.length, 10);

@@ -13,6 +13,7 @@
 #include "os/fd.h"
 #include "runner.h"
 #include "server/output.h"
+#include "server/spool.h"
 
 enum { UNBOUNDED = 1 << 30, TOTAL_MAX = 4 << 20 };
 
@@ -20,6 +21,7 @@ enum { UNBOUNDED = 1 << 30, TOTAL_MAX = 4 << 20 };
 struct rig {
     struct mp_output output;
     struct mp_litter litter;
+    struct mp_spool spool;
     int ours;
     int theirs;
     char *expected;
@@ -40,11 +42,14 @@ static void rig_init(struct rig *rig)
     rig->expected = malloc(TOTAL_MAX);
     rig->got = malloc(TOTAL_MAX);
     mp_output_init(&rig->output);
+    mp_spool_init(&rig->spool, "/tmp", 0, 0);
 }
 
 static void rig_done(struct rig *rig)
 {
     mp_output_done(&rig->output, &rig->litter);
+    CHECK_EQ(rig->spool.files, 0);
+    CHECK_EQ(rig->spool.size, 0);
     close(rig->ours);
     close(rig->theirs);
     free(rig->expected);
@@ -351,7 +356,7 @@ TEST(spill_moves_memory_to_the_file_in_place)
     add_file(&rig, 5000, 3);
     add_ref(&rig, 20000);
     uint64_t pending = rig.output.pending;
-    CHECK_OK(mp_output_spill(&rig.output, "/tmp", &rig.litter));
+    CHECK_OK(mp_output_spill(&rig.output, &rig.spool, &rig.litter));
     CHECK_EQ(rig.output.memory, 0);
     CHECK_EQ(rig.output.pending, pending);
     CHECK_EQ(litter_count(&rig.litter, NULL), 2);
@@ -372,7 +377,7 @@ TEST(spill_between_partial_sends)
         send_some(&rig, NULL, 0, 3000);
         receive(&rig, 2500);
         if (i % 3 == 0)
-            CHECK_OK(mp_output_spill(&rig.output, "/tmp", &rig.litter));
+            CHECK_OK(mp_output_spill(&rig.output, &rig.spool, &rig.litter));
     }
     pump(&rig, 10000);
     CHECK_EQ(litter_count(&rig.litter, NULL), 60);
@@ -403,10 +408,10 @@ TEST(neighbouring_ranges_are_joined)
     rig_init(&rig);
     for (int i = 0; i < 10; i++) {
         add_ref(&rig, 1000);
-        CHECK_OK(mp_output_spill(&rig.output, "/tmp", &rig.litter));
+        CHECK_OK(mp_output_spill(&rig.output, &rig.spool, &rig.litter));
     }
     add_copy(&rig, 1000);
-    CHECK_OK(mp_output_spill(&rig.output, "/tmp", &rig.litter));
+    CHECK_OK(mp_output_spill(&rig.output, &rig.spool, &rig.litter));
     CHECK_EQ(spool_segments(&rig), 1);
     CHECK_MEM(rig.got, rig.expected, rig.expected_size);
     CHECK_EQ(litter_count(&rig.litter, NULL), 10);
@@ -418,7 +423,8 @@ TEST(spill_without_a_directory_changes_nothing)
     struct rig rig;
     rig_init(&rig);
     add_ref(&rig, 5000);
-    CHECK_EQ(mp_output_spill(&rig.output, "/nonexistent/dir", &rig.litter), -ENOENT);
+    rig.spool.dir = "/nonexistent/dir";
+    CHECK_EQ(mp_output_spill(&rig.output, &rig.spool, &rig.litter), -ENOENT);
     CHECK_EQ(rig.output.memory, 5000);
     pump(&rig, 100);
     CHECK_EQ(litter_count(&rig.litter, NULL), 1);
@@ -434,11 +440,27 @@ TEST(spill_to_a_full_disk_keeps_the_rest_in_memory)
         add_ref(&rig, 5000);
     signal(SIGXFSZ, SIG_IGN);
     CHECK_OK(setrlimit(RLIMIT_FSIZE, &limit));
-    CHECK_EQ(mp_output_spill(&rig.output, "/tmp", &rig.litter), -EFBIG);
+    CHECK_EQ(mp_output_spill(&rig.output, &rig.spool, &rig.litter), -EFBIG);
     limit.rlim_cur = RLIM_INFINITY;
     setrlimit(RLIMIT_FSIZE, &limit);
     CHECK_EQ(rig.output.memory, 15000);
     pump(&rig, 2000);
+    CHECK_EQ(litter_count(&rig.litter, NULL), 5);
+    rig_done(&rig);
+}
+
+TEST(spill_beyond_the_bound_keeps_the_rest_in_memory)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig.spool.size_max = 12000;
+    for (int i = 0; i < 5; i++)
+        add_ref(&rig, 5000);
+    CHECK_EQ(mp_output_spill(&rig.output, &rig.spool, &rig.litter), -EDQUOT);
+    CHECK_EQ(rig.output.memory, 15000);
+    CHECK_EQ(rig.spool.size, 10000);
+    pump(&rig, 2000);
+    CHECK_EQ(rig.spool.size, 0); /* the file is gone with its last byte */
     CHECK_EQ(litter_count(&rig.litter, NULL), 5);
     rig_done(&rig);
 }
@@ -463,7 +485,7 @@ TEST(random_operations)
             add_file(&rig, 1 + (size_t)rand_r(&seed) % 9000, (size_t)rand_r(&seed) % 5000);
             break;
         case 4:
-            CHECK_OK(mp_output_spill(&rig.output, "/tmp", &rig.litter));
+            CHECK_OK(mp_output_spill(&rig.output, &rig.spool, &rig.litter));
             break;
         default:
             send_some(&rig, NULL, 0, (uint64_t)rand_r(&seed) % 20000);

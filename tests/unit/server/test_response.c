@@ -692,3 +692,55 @@ TEST(client_that_never_reads_is_given_up)
     harness_drain(&h);
     harness_done(&h);
 }
+
+/* Reads n bytes in each of the pauses, until the server ends it or limit bytes are there. */
+static uint64_t sip(struct client *client, size_t n, int pause_ms, uint64_t limit)
+{
+    char block[65536];
+    uint64_t got = 0;
+    while (got < limit) {
+        ssize_t r = recv(client->fd, block, n, 0);
+        if (r <= 0)
+            break;
+        got += (uint64_t)r;
+        harness_sleep_ms(pause_ms);
+    }
+    return got;
+}
+
+/* Far more slowly than the socket's buffer gets a third empty: what counts is what the client
+ * takes, not when the socket can be written to again. */
+TEST(client_that_reads_slowly_but_steadily_gets_everything)
+{
+    struct harness h;
+    struct client client;
+    harness_init(&h, true);
+    h.options.write_timeout = 300 * MP_NSEC_PER_MSEC;
+    h.options.write_rate = 10000;
+    harness_start(&h);
+    harness_open(&h, &client);
+    client_get(&client, "/big/12000000");
+    CHECK(sip(&client, 4096, 10, 400000) >= 400000);
+    CHECK_EQ(harness_slot(&h)->connections, 1);
+    client_done(&client);
+    harness_drain(&h);
+    harness_done(&h);
+}
+
+TEST(client_that_reads_below_the_rate_is_cut)
+{
+    struct harness h;
+    struct client client;
+    harness_init(&h, true);
+    h.options.write_timeout = 300 * MP_NSEC_PER_MSEC;
+    h.options.write_rate = UINT64_C(1) << 30;
+    harness_start(&h);
+    harness_open(&h, &client);
+    client_get(&client, "/big/12000000");
+    for (int i = 0; i < 1000 && (i < 10 || harness_slot(&h)->connections != 0); i++)
+        CHECK_EQ(sip(&client, 4096, 10, 1), 4096);
+    CHECK_EQ(harness_slot(&h)->connections, 0);
+    client_done(&client);
+    harness_drain(&h);
+    harness_done(&h);
+}
