@@ -7,6 +7,12 @@
 #include "http/parse.h"
 #include "http/uri.h"
 
+/* What is left of a list of members between commas. */
+struct members {
+    const char *at; /* NULL: nothing */
+    const char *end;
+};
+
 static bool host(struct mp_http_parse *in, const char *value, size_t len, struct mp_http_span span)
 {
     struct mp_http_head *head = in->head;
@@ -44,15 +50,56 @@ static bool content_length(struct mp_http_parse *in, const char *value, size_t l
     return true;
 }
 
+/* The members of a list, without the white space around them; they may be empty. False: at its end,
+ * which is behind the last comma too. */
+static bool next_member(struct members *list, const char **ret_member, size_t *ret_len)
+{
+    const char *p = list->at;
+    if (p == NULL)
+        return false;
+    const char *comma = memchr(p, ',', (size_t)(list->end - p));
+    const char *end = comma != NULL ? comma : list->end;
+    list->at = comma != NULL ? comma + 1 : NULL;
+    while (p < end && mp_http_is_space(*p))
+        p++;
+    while (end > p && mp_http_is_space(end[-1]))
+        end--;
+    *ret_member = p;
+    *ret_len = (size_t)(end - p);
+    return true;
+}
+
+/*
+ * With chunked once and last the body could be delimited, if not decoded: 501. Otherwise nobody can
+ * tell where it ends: 400 (RFC 9112 sections 6.1 and 6.3). Empty members are no exception here, for
+ * not everybody skips them.
+ */
+static bool refuse_codings(struct mp_http_parse *in, const char *value, size_t len)
+{
+    struct members list = {value, value + len};
+    const char *coding;
+    size_t size;
+    unsigned chunked = 0;
+    bool empty = false;
+    bool last = false;
+
+    while (next_member(&list, &coding, &size)) {
+        last = MP_HTTP_IS_TOKEN(coding, size, "chunked");
+        chunked += last;
+        empty |= size == 0;
+    }
+    if (last && chunked == 1 && !empty)
+        return mp_http_refuse(in, 501, "transfer coding other than chunked");
+    return mp_http_refuse(in, 400, "Transfer-Encoding that is not chunked once and last");
+}
+
 static bool transfer_encoding(struct mp_http_parse *in, const char *value, size_t len)
 {
     if (in->saw_transfer_encoding)
         return mp_http_refuse(in, 400, "more than one Transfer-Encoding");
     in->saw_transfer_encoding = true;
-    if (len == 0)
-        return mp_http_refuse(in, 400, "empty Transfer-Encoding");
     if (!MP_HTTP_IS_TOKEN(value, len, "chunked"))
-        return mp_http_refuse(in, 501, "Transfer-Encoding other than chunked");
+        return refuse_codings(in, value, len);
     in->head->chunked = true;
     return true;
 }
@@ -87,13 +134,20 @@ static bool connection(struct mp_http_parse *in, const char *p, size_t len)
     return true;
 }
 
+/* A list; its empty members are nothing (RFC 9110 sections 5.6.1.2 and 10.1.1). */
 static bool expect(struct mp_http_parse *in, const char *value, size_t len)
 {
-    if (in->head->minor == 0) /* to be ignored (RFC 9110 section 10.1.1) */
+    struct members list = {value, value + len};
+    const char *member;
+    size_t size;
+
+    if (in->head->minor == 0) /* to be ignored */
         return true;
-    if (!MP_HTTP_IS_TOKEN(value, len, "100-continue"))
-        return mp_http_refuse(in, 417, "Expect other than 100-continue");
-    in->saw_expect = true;
+    while (next_member(&list, &member, &size)) {
+        if (size > 0 && !MP_HTTP_IS_TOKEN(member, size, "100-continue"))
+            return mp_http_refuse(in, 417, "Expect other than 100-continue");
+        in->saw_expect |= size > 0;
+    }
     return true;
 }
 

@@ -67,6 +67,7 @@ struct mp_http_head {
     struct mp_http_span query;  /* without '?'; empty when there is none */
     struct mp_http_span host;   /* authority in effect: that of an absolute target, or else Host */
     uint8_t minor;              /* the 1.x spoken: 0 or 1 */
+    bool https;                 /* an absolute target names a resource of the https scheme */
     bool has_host;              /* false: HTTP/1.0 without Host */
     bool keep_alive;            /* the client wants, or at least allows, another request */
     bool has_length;            /* Content-Length was sent */

@@ -50,7 +50,7 @@ static const char *method(struct mp_http_parse *in, const char *p)
         p++;
     size_t len = (size_t)(p - start);
     if (len > MP_HTTP_METHOD_MAX)
-        return mp_http_refuse(in, 400, "method too long");
+        return mp_http_refuse(in, 501, "method too long");
     if (p == in->end)
         return unfinished(in, start);
     if (len == 0 || *p != ' ')
@@ -120,9 +120,11 @@ static bool absolute_form(struct mp_http_parse *in)
     if (end - p > 7 && mp_http_same_token(p, "http", 4) && memcmp(p + 4, "://", 3) == 0)
         p += 7;
     else if (end - p > 8 && mp_http_same_token(p, "https", 5) && memcmp(p + 5, "://", 3) == 0)
-        p += 8;
+        head->https = true;
     else
         return mp_http_refuse(in, 400, "bad request target");
+    if (head->https)
+        p += 8;
 
     const char *slash = memchr(p, '/', (size_t)(end - p));
     const char *authority_end = slash != NULL ? slash : end;

@@ -3,6 +3,7 @@
  * HTTP/1: the event core's own answers; see http1.h.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "os/clock.h"
 #include "server/access_log.h"
@@ -67,13 +68,28 @@ static bool queue_canned(struct mp_thread *thread, struct mp_conn *conn,
     return queued;
 }
 
+/* Whether what has been received begins a HEAD request, as far as it could be parsed or not: such a
+ * request is answered without content. */
+static bool is_head(const struct mp_conn *conn)
+{
+    const struct mp_request *request = conn->request;
+    const char *text = request ? request->text : conn->stash;
+    size_t n = request ? request->size : conn->stash_size;
+    if (n >= 2 && memcmp(text, "\r\n", 2) == 0) {
+        text += 2;
+        n -= 2;
+    }
+    return n >= 5 && memcmp(text, "HEAD ", 5) == 0;
+}
+
 /* The event core's own answer to a request that no handler shall see; the connection ends with it.
  */
 void mp_http1_refuse(struct mp_thread *thread, struct mp_conn *conn, int status, const char *reason,
                      int64_t now)
 {
     struct mp_server *server = mp_http1_server(conn);
-    const struct mp_canned canned = {.status = status, .retry_after = status == 503 ? 1 : 0};
+    const struct mp_canned canned = {
+        .status = status, .retry_after = status == 503 ? 1 : 0, .head_only = is_head(conn)};
     char text[160];
     snprintf(text, sizeof(text), "a request refused: %d, %s", status, reason);
     mp_http1_report(conn, now, text);

@@ -194,6 +194,13 @@ static enum progress begin_body(struct mp_thread *thread, struct mp_conn *conn, 
     return feed_body(thread, conn, in, n, now);
 }
 
+/* Whether a target of the https scheme is at its place here (RFC 9110 section 7.4): who comes
+ * through a UNIX socket is a gateway of this machine. */
+static bool is_secured(const struct mp_conn *conn)
+{
+    return conn->peer.any.sa_family == AF_UNIX;
+}
+
 /* Looks at the bytes of a head that are there. */
 static enum progress advance_head(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
 {
@@ -221,6 +228,10 @@ static enum progress advance_head(struct mp_thread *thread, struct mp_conn *conn
         conn->close_after = true;
     if (request->head.method == MP_HTTP_CONNECT) {
         mp_http1_refuse(thread, conn, 501, "CONNECT", now);
+        return PROGRESS_DONE;
+    }
+    if (request->head.https && !is_secured(conn)) {
+        mp_http1_refuse(thread, conn, 421, "a target of the https scheme", now);
         return PROGRESS_DONE;
     }
     const char *rest = request->text + size;

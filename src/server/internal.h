@@ -57,7 +57,7 @@ struct mp_response {
     bool has_length; /* length is declared */
     bool has_date;
     bool has_server;
-    bool bodyless; /* HEAD, 204, 304: bodies are counted and dropped */
+    bool bodyless; /* HEAD, 204, 205, 304: bodies are counted and dropped */
     bool chunked;
     bool truncated; /* the application wrote more than it declared */
     bool close;     /* close after this response */

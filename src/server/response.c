@@ -59,8 +59,8 @@ int mp_response_begin(struct mp_request *request, int status, const char *reason
     if (r == 0) {
         response->begun = true;
         response->status = status;
-        response->bodyless =
-            request->head.method == MP_HTTP_HEAD || mp_http_status_bodyless(status);
+        response->bodyless = request->head.method == MP_HTTP_HEAD ||
+                             mp_http_status_bodyless(status) || status == 205;
     }
     return head_done(request, &out, r);
 }
@@ -177,6 +177,8 @@ static int add_date(struct mp_thread *thread, struct mp_http_out *out)
 static int add_framing(struct mp_request *request, struct mp_http_out *out, bool final)
 {
     struct mp_response *response = &request->response;
+    if (response->status == 205) /* has no content, and has to say so (RFC 9110 section 15.3.6) */
+        return mp_http_out_number(out, "Content-Length", 14, 0);
     bool no_length = response->status == 204 || (response->status == 304 && !response->has_length);
     if (final && !response->has_length && !(response->bodyless && response->written == 0)) {
         response->has_length = true;

@@ -79,7 +79,7 @@ TEST(what_is_no_request_is_refused_at_once)
     TEST_BAD("PROXY\t", 400);
     TEST_BAD("\r\n\x0d\x0a\x00\x0d\x0a", 400);
     TEST_BAD("PRI * HTTP/2.0\r\n", 505);
-    TEST_BAD("AAAAAAAAAAAAAAAAAAAAA", 400);
+    TEST_BAD("AAAAAAAAAAAAAAAAAAAAA", 501);
     TEST_BAD("GET /\x01", 400);
     TEST_BAD("GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\x01", 400);
     TEST_BAD("GET / HTTP/1.1\r\nHost: a\x7f", 400);
@@ -111,7 +111,7 @@ TEST(dripping_faults_are_refused_as_soon_as_they_show)
 
     last_is_refused("POs", &test_limits, 400);
     last_is_refused("\r\nPO\t", &test_limits, 400);
-    last_is_refused("AAAAAAAAAAAAAAAAAAAAA", &test_limits, 400);
+    last_is_refused("AAAAAAAAAAAAAAAAAAAAA", &test_limits, 501);
     last_is_refused("GET  ", &test_limits, 400);
     last_is_refused("GET / HTTP/2.0\r\n", &test_limits, 505);
     last_is_refused("GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.x\r\n", &test_limits, 400);

@@ -39,7 +39,7 @@ TEST(methods_are_known_or_other)
         CHECK_EQ(head->method, methods[i].method);
         test_check_span(head->method_name, methods[i].name);
     }
-    TEST_BAD("ABCDEFGHIJKLMNOPQRSTU / HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    TEST_BAD("ABCDEFGHIJKLMNOPQRSTU / HTTP/1.1\r\nHost: a\r\n\r\n", 501);
     TEST_BAD(" / HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     TEST_BAD("get / HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     TEST_BAD("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400);
@@ -121,7 +121,19 @@ TEST(absolute_form_replaces_host)
     absolute("http://a/b?http://c/", "a", "/b", "http://c/");
     const struct mp_http_head *head = test_good("GET http://a/ HTTP/1.0\r\n\r\n");
     CHECK(head->has_host);
+    CHECK(!head->https);
     test_check_span(head->host, "a");
+}
+
+TEST(targets_of_the_https_scheme_are_told_apart)
+{
+    CHECK(test_good("GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n")->https);
+    CHECK(test_good("GET HTTPS://a HTTP/1.1\r\nHost: a\r\n\r\n")->https);
+    CHECK(!test_good("GET http://https:1/ HTTP/1.1\r\nHost: a\r\n\r\n")->https);
+    CHECK(!test_good("GET /https://a/ HTTP/1.1\r\nHost: a\r\n\r\n")->https);
+    TEST_BAD("GET httpss://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    TEST_BAD("GET https:/a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    TEST_BAD("GET https:///p HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 }
 
 TEST(absolute_form_still_needs_one_good_host_field)

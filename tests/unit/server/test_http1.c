@@ -235,7 +235,9 @@ TEST(refusals)
     refused("GET / HTTP/1.1\r\n\r\n", 400);
     refused("GET / HTTP/3.0\r\nHost: h\r\n\r\n", 505);
     refused("CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n", 501);
-    refused("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 501);
+    refused("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 400);
+    refused("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501);
+    refused("GET https://h/ HTTP/1.1\r\nHost: h\r\n\r\n", 421);
     refused("POST / HTTP/1.1\r\nHost: h\r\nExpect: tea\r\n\r\n", 417);
     refused("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\n", 413);
     refused("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -243,6 +245,38 @@ TEST(refusals)
     refused("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400);
     refused("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n", 413);
     refused("\x16\x03\x01\x02", 400);
+}
+
+/* Whatever is wrong with it, and however it came: a HEAD request has no content in its answer. */
+static void refused_head(const char *first, const char *second, int status)
+{
+    struct harness h;
+    struct client client;
+    struct reply reply;
+    harness_init(&h, true);
+    start(&h, &client);
+    client_puts(&client, first);
+    if (second) {
+        CHECK(client_silent(&client, 100));
+        client_puts(&client, second);
+    }
+    CHECK(client_reply(&client, true, &reply));
+    CHECK_EQ(reply.status, status);
+    CHECK(client_at_end(&client, 5000));
+    reply_done(&reply);
+    finish(&h, &client);
+}
+
+TEST(refused_head_requests_get_no_content)
+{
+    TEST_BUDGET(60);
+    refused_head("HEAD / HTTP/1.1\r\n\r\n", NULL, 400);
+    refused_head("\r\nHEAD / HTTP/1.1\r\n\r\n", NULL, 400);
+    refused_head("HEAD / HTTP/3.0\r\n\r\n", NULL, 505);
+    refused_head("HEAD / HTTP/1.1\r\nHost: h\r\nExpect: tea\r\n\r\n", NULL, 417);
+    refused_head("HEAD /pieces-that-come-slowly-and-are-long HTTP/1.1\r\nHo", "st : h\r\n\r\n",
+                 400);
+    refused_head("HEAD / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx", NULL, 400);
 }
 
 static void refused_long(const char *before, size_t n, int status)

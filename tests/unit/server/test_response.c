@@ -93,6 +93,14 @@ static void on_none(struct testapp *testapp, struct mp_request *request)
     mp_response_end(request);
 }
 
+static void on_reset_content(struct testapp *testapp, struct mp_request *request)
+{
+    begin(request, 205);
+    field(request, "Content-Length", "9000");
+    put_ref(testapp, request, 9000);
+    CHECK_OK(mp_response_end(request));
+}
+
 static void on_not_modified(struct testapp *testapp, struct mp_request *request)
 {
     begin(request, 304);
@@ -285,6 +293,7 @@ static const struct script scripts[] = {
     {"declared", on_declared},
     {"empty", on_empty},
     {"none", on_none},
+    {"reset-content", on_reset_content},
     {"not-modified", on_not_modified},
     {"long", on_long},
     {"short", on_short},
@@ -369,6 +378,7 @@ static const struct expectation whole[] = {
     {"declared", 200, 10006, false, 10006},
     {"empty", 200, 0, false, 0},
     {"none", 204, -1, false, 0},
+    {"reset-content", 205, 0, false, 0},
     {"not-modified", 304, -1, false, 0},
     {"long", 200, 5, false, 5},
     {"reset", 404, 6, false, 6},
