@@ -78,7 +78,8 @@ static void refuse(struct mp_py_thread *thread, int rc)
 {
     static const char text[] = "Bad Request\n";
     if (rc == -EINVAL) {
-        mp_response_reply(thread->call.request, 400, "text/plain", text, sizeof(text) - 1);
+        mp_response_reply(thread->call.request, 400, "text/plain; charset=utf-8", text,
+                          sizeof(text) - 1);
         return;
     }
     mp_py_failure_exception(thread->gateway->state, &thread->gateway->log, thread->call.request,
