@@ -493,6 +493,19 @@ def test_statuses_without_content(server: Server, code: str, method: str) -> Non
         assert wire.request("GET", "/a").body == b"ok\n"
 
 
+@pytest.mark.parametrize(
+    ("code", "length"), [("204%20X", None), ("205%20X", "0"), ("304%20X", "5")]
+)
+def test_declared_lengths_of_statuses_without_content(
+    server: Server, code: str, length: str | None
+) -> None:
+    """With 304 a length is what 200 would have had; with 204 there is none."""
+    with Wire(server.address, 10) as wire:
+        answer = wire.request("GET", f"/status?code={code}&length=5")
+        assert answer.header("Content-Length") == length
+        assert wire.request("GET", "/a").body == b"ok\n"
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 def test_205_has_no_content(server: Server, method: str) -> None:
     server.allow("declared|body|205")

@@ -24,7 +24,7 @@ BEHIND = ["GET", "/good", ""]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with running("ledger_app:application") as made:
+    with running("ledger_app:application", "--limit-request-body", "0") as made:
         yield made
 
 

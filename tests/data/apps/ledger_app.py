@@ -27,7 +27,9 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
     if path == "/show":
         return reply_json(start_response, {k: v for k, v in environ.items() if type(v) is str})
     if path == "/status":
-        start_response(query(environ)["code"], [("Allow", "GET"), ("ETag", '"1"')])
+        wanted = query(environ)
+        length = [("Content-Length", wanted["length"])] if "length" in wanted else []
+        start_response(wanted["code"], [("Allow", "GET"), ("ETag", '"1"'), *length])
         return [b"body\n"]
     if path == "/pieces":
         start_response("200 OK", [])
