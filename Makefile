@@ -8,7 +8,7 @@ BUILD_TOOLS = @tools/bootstrap.sh build
 CHECK_TOOLS = @tools/bootstrap.sh check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build bench bench-peers check format lint fuzz asan tsan clean
+.PHONY: help run test build bench bench-peers check format lint fuzz asan tsan coverage clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,10 @@ tsan: ## the C tests under ThreadSanitizer
 fuzz: ## a short fuzz of the parser
 	$(CHECK_TOOLS)
 	@tools/py tools/make_check.py --only fuzz
+
+coverage: ## how much of src/http its unit tests reach, line by line and branch by branch
+	$(BUILD_TOOLS)
+	@tools/py tools/make_coverage.py
 
 clean: ## remove everything that these commands have made
 	rm -rf .build .venv .venvs .venv-bench

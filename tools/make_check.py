@@ -1,7 +1,7 @@
 """`make check`: everything that must hold before a change goes in. CI runs the same.
 
 `--without-test` leaves out the steps of `make test`, for who has just run them; `--only NAME` runs
-one group: static, asan, tsan, fuzz, format (which mends, instead of complaining).
+one group: static, coverage, asan, tsan, fuzz, format (which mends, instead of complaining).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import make_build
+import make_coverage
 import make_test
 import suites
 import venvs
@@ -114,6 +115,10 @@ def documents(log: Log) -> None:
     log.run([sys.executable, TOOLS / "check_docs.py", make_build.VENV / "bin" / "millpond"])
 
 
+def conformance(log: Log) -> None:
+    log.run([sys.executable, TOOLS / "check_conformance.py"])
+
+
 def self_tests(log: Log) -> Counts:
     return suites.run_pytest(log, checker("python"), TOOLS / "tests")
 
@@ -190,6 +195,10 @@ def fuzz(log: Log) -> None:
     log.run([program, FUZZ_SECONDS], env={"MESON": str(checker("meson")), "CC": clang()})
 
 
+def covered(log: Log) -> None:
+    make_coverage.run(log)
+
+
 def mend_format(log: Log) -> None:
     log.run([checker("clang-format"), "-i", *c_files()])
     log.run([checker("ruff"), "check", "--fix-only", *python_folders()])
@@ -206,6 +215,7 @@ def static_steps(report: Report) -> None:
     report.step("banned functions, by folder", functions)
     report.step("messages of the commits", commits)
     report.step("the documents agree with what is there", documents)
+    report.step("each rule of HTTP names a test that exists", conformance)
     report.step("the checks themselves refuse what is bad", self_tests)
     if report.step("a build with gcc, warnings are errors", build_gcc):
         report.step("no new globals", global_objects)
@@ -222,6 +232,10 @@ def tsan_steps(report: Report) -> None:
     report.step("the C tests under TSan", unit_tsan)
 
 
+def coverage_steps(report: Report) -> None:
+    report.step("the coverage of src/http by its unit tests", covered)
+
+
 def fuzz_steps(report: Report) -> None:
     report.step("a short fuzz of the parser", fuzz)
 
@@ -232,6 +246,7 @@ def format_steps(report: Report) -> None:
 
 GROUPS = {
     "static": static_steps,
+    "coverage": coverage_steps,
     "asan": asan_steps,
     "tsan": tsan_steps,
     "fuzz": fuzz_steps,
@@ -251,7 +266,7 @@ def main() -> int:
     if arguments.only:
         GROUPS[arguments.only](report)
         return report.finish()
-    for name in ("static", "tsan", "fuzz"):
+    for name in ("static", "coverage", "tsan", "fuzz"):
         GROUPS[name](report)
     if not arguments.without_test:
         make_test.run_all(report, [])
