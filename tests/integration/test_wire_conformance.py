@@ -310,7 +310,7 @@ def test_half_a_connection_is_no_end_of_a_request(server: Server) -> None:
         assert wire.answer().status == 200
 
 
-@pytest.mark.parametrize("more", [100, 100_000, 900_000])
+@pytest.mark.parametrize("more", [100, 100_000, 900_000, 8_000_000])
 @pytest.mark.parametrize(
     "bad", [b"BAD\r\n\r\n", head("POST", "/", {"Content-Length": "999999"})], ids=["400", "413"]
 )

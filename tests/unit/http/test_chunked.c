@@ -286,9 +286,12 @@ TEST(trailers_are_bounded)
     TOO_MUCH("0\r\nA23456789:123456789b123456789c123456789d0");
     TOO_MUCH("0\r\nA23456789b123456789c123456789d1234567890x");
     good("0\r\nA23456789b123456789c123456789d12345:\r\nA23456789b123456789c123456789d1234:\r\n\r\n",
-         ""); /* 38 + 38 + 2 = 78 bytes */
+         "");
+    good("0\r\nA23456789b123456789c123456789d12345678:\r\nA23456789b123456789c123456789d1234:"
+         "\r\n\r\n",
+         ""); /* 80, with their CRLFs and the last */
     TOO_MUCH("0\r\nA23456789b123456789c123456789d12345678:\r\n"
-             "A23456789b123456789c123456789d123456:\r\n\r\n"); /* 81 */
+             "A23456789b123456789c123456789d12345:\r\n\r\n"); /* 81 */
 }
 
 TEST(extensions_are_bounded_over_the_whole_body)
@@ -364,6 +367,18 @@ TEST(a_piece_of_more_than_4_gib)
     CHECK_EQ(used, n - UINT32_MAX);
     CHECK_EQ(c.left, ((uint64_t)8 << 30) - n);
     CHECK_OK(munmap(in, n));
+}
+
+TEST(chunks_are_counted_but_the_last)
+{
+    struct mp_http_chunked c;
+    struct decoded d = {.outcome = MP_HTTP_MORE};
+    const char text[] = "1\r\nx\r\n2;a\r\nyz\r\n0\r\n\r\n";
+
+    mp_http_chunked_init(&c, &limits);
+    CHECK(!feed(&c, &d, text, sizeof(text) - 1));
+    CHECK_EQ(d.outcome, MP_HTTP_DONE);
+    CHECK_EQ(c.chunks, 2);
 }
 
 TEST(done_stays_done)
