@@ -105,13 +105,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t n = size - 1;
     struct decoded whole = decode(text, n, n, n, l);
 
-    check_same(&whole, decode(text, n, 1, 1, l));
-    for (size_t at = 1; n <= SPLIT_MAX && at < n; at++)
+    size_t step;
+    size_t first = fuzz_first_split(data[0], n, &step);
+    if (FUZZ_ALL_SPLITS)
+        check_same(&whole, decode(text, n, 1, 1, l));
+    for (size_t at = first > 0 ? first : 1; n <= SPLIT_MAX && at < n; at += step)
         check_same(&whole, decode(text, n, at, n, l));
     if (whole.outcome == MP_HTTP_DONE) {
         FUZZ_CHECK(whole.used >= 5 && memcmp(text + whole.used - 2, "\r\n", 2) == 0);
         check_same(&whole, decode(text, whole.used, whole.used, n, l));
-        for (size_t cut = 1; cut < whole.used && n <= SPLIT_MAX; cut++) {
+        for (size_t cut = first > 0 ? first : 1; cut < whole.used && n <= SPLIT_MAX; cut += step) {
             struct decoded part = decode(text, cut, cut, cut, l);
             FUZZ_CHECK(part.outcome == MP_HTTP_MORE);
             free(part.body);

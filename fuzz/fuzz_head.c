@@ -145,7 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (whole.outcome == MP_HTTP_DONE)
         check_good(&whole, text, l);
 
-    for (size_t at = 0; n <= SPLIT_MAX && at < n; at++) {
+    size_t step;
+    for (size_t at = fuzz_first_split(data[0], n, &step); n <= SPLIT_MAX && at < n; at += step) {
         struct mp_http_scan scan = {0};
         parse(&parts, &scan, text, at, l);
         if (whole.outcome == MP_HTTP_DONE && at < whole.size)
@@ -154,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             parse(&parts, &scan, text, n, l);
         check_same(&whole, &parts, has_end);
     }
-    if (n <= DRIP_MAX) {
+    if (FUZZ_ALL_SPLITS && n <= DRIP_MAX) {
         struct mp_http_scan scan = {0};
         parts.outcome = MP_HTTP_MORE;
         for (size_t len = 0; len <= n && parts.outcome == MP_HTTP_MORE; len++)
