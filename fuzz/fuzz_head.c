@@ -69,8 +69,9 @@ static void check_request_line(const struct mp_http_head *h, const char *text)
         FUZZ_CHECK(c > ' ' && c != 0x7f && c != '#');
     }
     FUZZ_CHECK(memcmp(text + h->target.at + h->target.len, " HTTP/1.", 8) == 0);
-    FUZZ_CHECK(h->path.len > 0 || h->method == MP_HTTP_CONNECT);
-    if (h->form == MP_HTTP_ORIGIN || h->form == MP_HTTP_ABSOLUTE)
+    FUZZ_CHECK(h->path.len > 0 || h->method == MP_HTTP_CONNECT ||
+               (h->method == MP_HTTP_OPTIONS && h->form == MP_HTTP_ABSOLUTE));
+    if (h->path.len > 0 && (h->form == MP_HTTP_ORIGIN || h->form == MP_HTTP_ABSOLUTE))
         FUZZ_CHECK(starts_with(h->path, text, "/"));
     if (h->query.len > 0)
         FUZZ_CHECK(text[h->query.at - 1] == '?');

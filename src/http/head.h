@@ -63,7 +63,8 @@ struct mp_http_head {
     enum mp_http_form form;
     struct mp_http_span method_name;
     struct mp_http_span target; /* as it was sent */
-    struct mp_http_span path;   /* not decoded; begins with '/', or is "*", or empty for CONNECT */
+    struct mp_http_span path;   /* not decoded; begins with '/', or is "*", or is empty, for
+                                 * CONNECT, and for OPTIONS of an absolute target without one */
     struct mp_http_span query;  /* without '?'; empty when there is none */
     struct mp_http_span host;   /* authority in effect: that of an absolute target, or else Host */
     uint8_t minor;              /* the 1.x spoken: 0 or 1 */

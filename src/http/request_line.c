@@ -132,8 +132,12 @@ static bool absolute_form(struct mp_http_parse *in)
         return mp_http_refuse(in, 400, "bad authority in request target");
     head->form = MP_HTTP_ABSOLUTE;
     head->host = mp_http_span_of(in, p, authority_end);
-    /* An empty path means "/"; the last slash of "://" lends itself. */
-    head->path = slash != NULL ? mp_http_span_of(in, slash, end) : mp_http_span_of(in, p - 1, p);
+    if (slash != NULL)
+        head->path = mp_http_span_of(in, slash, end);
+    else if (head->method == MP_HTTP_OPTIONS && head->query.len == 0)
+        head->path.len = 0; /* the server as a whole (RFC 9110 section 4.2.3) */
+    else
+        head->path = mp_http_span_of(in, p - 1, p); /* "/": the last one of "://" lends itself */
     return true;
 }
 

@@ -172,9 +172,10 @@ def test_authority_form_is_for_connect(server: Server, method: str) -> None:
     assert _raw(server, head(method, "a:80")).status == 400
 
 
-def test_asterisk_form(server: Server) -> None:
-    """The server as a whole: no path (RFC 9112, 3.3)."""
-    assert server.once("OPTIONS", "*").status == 200
+@pytest.mark.parametrize("target", ["*", "http://a", "HTTP://a:80"])
+def test_asterisk_form(server: Server, target: str) -> None:
+    """The server as a whole: no path (RFC 9112, 3.3; RFC 9110, 4.2.3)."""
+    assert server.once("OPTIONS", target).status == 200
     assert _ledger(server) == [["OPTIONS", "", ""]]
 
 

@@ -125,6 +125,16 @@ TEST(absolute_form_replaces_host)
     test_check_span(head->host, "a");
 }
 
+TEST(options_of_an_absolute_target_without_a_path)
+{
+    const struct mp_http_head *head = test_good("OPTIONS http://a HTTP/1.1\r\nHost: b\r\n\r\n");
+    CHECK_EQ(head->form, MP_HTTP_ABSOLUTE);
+    test_check_span(head->path, "");
+    test_check_span(head->host, "a");
+    test_check_span(test_good("OPTIONS http://a/ HTTP/1.1\r\nHost: b\r\n\r\n")->path, "/");
+    test_check_span(test_good("OPTIONS http://a?q HTTP/1.1\r\nHost: b\r\n\r\n")->path, "/");
+}
+
 TEST(targets_of_the_https_scheme_are_told_apart)
 {
     CHECK(test_good("GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n")->https);
