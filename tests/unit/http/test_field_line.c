@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Names, values, white space; what is dropped. */
+#include <stdio.h>
 #include <string.h>
 
 #include "heads.h"
@@ -155,4 +156,31 @@ TEST(dropped_fields_count)
     CHECK_EQ(test_parse(text, sizeof(text) - 1, &limits)->outcome, MP_HTTP_DONE);
     limits.fields = 2;
     CHECK_EQ(test_parse(text, sizeof(text) - 1, &limits)->head.status, 431);
+}
+
+/* The log tells faults apart that look alike. */
+TEST(reasons_name_the_fault)
+{
+    static const struct {
+        const char *line;
+        const char *reason;
+    } faults[] = {
+        {"A: x\r\n y", "folded field line"},
+        {"\tA: x", "folded field line"},
+        {"A : x", "space in field name or before its colon"},
+        {"A b: x", "space in field name or before its colon"},
+        {"A(: x", "bad byte in field name"},
+        {": x", "empty field name"},
+        {"A: x\ny", "bare LF"},
+        {"A: x\ry", "bare CR"},
+        {"A: x\x01y", "control byte in field value"},
+    };
+    char text[100];
+
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        snprintf(text, sizeof(text), "GET / HTTP/1.0\r\n%s\r\n\r\n", faults[i].line);
+        const struct test_result *got = test_parse_text(text);
+        CHECK_EQ(got->outcome, MP_HTTP_BAD);
+        CHECK_STR(got->head.reason, faults[i].reason);
+    }
 }
