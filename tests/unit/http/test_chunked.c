@@ -299,6 +299,9 @@ TEST(extensions_are_bounded_over_the_whole_body)
     struct mp_http_chunked c;
     struct decoded d = {.outcome = MP_HTTP_MORE};
 
+    good("0;a23456789b123456789c123456789d123456789\r\n\r\n", ""); /* 39, and the CR */
+    BAD("0;a23456789b123456789c123456789d1234567890\r\n\r\n");
+
     /* Three bytes an extension, its CR counted: 40 are used up by the 14th. */
     mp_http_chunked_init(&c, &limits);
     for (int i = 0; i < 13; i++)
