@@ -2,17 +2,6 @@
 /* One field line: name ":" OWS value OWS CRLF (RFC 9112 section 5). */
 #include "http/parse.h"
 
-static const char *unfinished(struct mp_http_parse *in, const char *line)
-{
-    size_t len = (size_t)(in->end - line);
-
-    if (len > 0 && in->end[-1] == '\r')
-        len--;
-    if (len > in->limits->field_size)
-        return mp_http_refuse(in, 431, "field line too long");
-    return NULL;
-}
-
 /* A byte that is neither of a name nor the colon behind it. */
 static const char *bad_name(struct mp_http_parse *in, const char *line, const char *p)
 {
@@ -49,7 +38,7 @@ const char *mp_http_field_line(struct mp_http_parse *in, const char *line,
         classes |= class;
     }
     if (p == end)
-        return unfinished(in, line);
+        return mp_http_unfinished(in, line, in->limits->field_size, 431, "field line too long");
     if (*p != ':')
         return bad_name(in, line, p);
     if (p == line)
@@ -60,7 +49,7 @@ const char *mp_http_field_line(struct mp_http_parse *in, const char *line,
         value++;
     const char *text_end = mp_http_text_end(value, end);
     if (text_end == end || (text_end + 1 == end && *text_end == '\r'))
-        return unfinished(in, line);
+        return mp_http_unfinished(in, line, in->limits->field_size, 431, "field line too long");
     const char *next = line_end(in, line, text_end);
     if (next == NULL)
         return NULL;

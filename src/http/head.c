@@ -25,6 +25,16 @@ const char *mp_http_refuse(struct mp_http_parse *in, int status, const char *rea
     return NULL;
 }
 
+const char *mp_http_unfinished(struct mp_http_parse *in, const char *line, uint32_t limit,
+                               int status, const char *reason)
+{
+    size_t len = (size_t)(in->end - line);
+
+    if (len > 0 && in->end[-1] == '\r')
+        len--;
+    return len > limit ? mp_http_refuse(in, status, reason) : NULL;
+}
+
 static void reset(struct mp_http_parse *in)
 {
     memset(in->head, 0, offsetof(struct mp_http_head, fields));

@@ -31,6 +31,11 @@ static inline struct mp_http_span mp_http_span_of(const struct mp_http_parse *in
 /* Notes a refusal. Returns NULL, for functions that return a position, and false for the others. */
 const char *mp_http_refuse(struct mp_http_parse *in, int status, const char *reason);
 
+/* The line has not ended where the input does: wants more, unless it is longer than `limit`
+ * already, its CR not counted. Returns NULL. */
+const char *mp_http_unfinished(struct mp_http_parse *in, const char *line, uint32_t limit,
+                               int status, const char *reason);
+
 /*
  * Both read the line at `p` and return the position behind its CRLF, or NULL: refused when
  * head->status is set, otherwise the line goes on behind the end.

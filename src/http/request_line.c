@@ -3,16 +3,9 @@
 #include "http/parse.h"
 #include "http/uri.h"
 
-/* The line has not ended where the input does: more, unless it is too long already. */
 static const char *unfinished(struct mp_http_parse *in, const char *line)
 {
-    size_t len = (size_t)(in->end - line);
-
-    if (len > 0 && in->end[-1] == '\r')
-        len--;
-    if (len > in->limits->line)
-        return mp_http_refuse(in, 414, "request line too long");
-    return NULL;
+    return mp_http_unfinished(in, line, in->limits->line, 414, "request line too long");
 }
 
 static enum mp_http_method method_find(const char *name, size_t len)

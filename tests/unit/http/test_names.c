@@ -64,5 +64,6 @@ TEST(cgi_variables_follow_from_the_names)
     CHECK(mp_http_known_cgi(MP_HTTP_NAME_OTHER) == NULL);
     CHECK(mp_http_known_name(MP_HTTP_NAME_OTHER) == NULL);
     CHECK(mp_http_known_cgi(MP_HTTP_NAME_COUNT) == NULL);
+    CHECK(mp_http_known_cgi((enum mp_http_known)(MP_HTTP_NAME_COUNT + 1)) == NULL);
     CHECK(mp_http_known_name(MP_HTTP_NAME_COUNT) == NULL);
 }

@@ -249,6 +249,9 @@ TEST(hop_by_hop)
         "Proxy",
         "X-Upgrade",
         "Proxy-Authenticat\x05",
+        "Proxy-Authenticatx",
+        "Trailerx",
+        "Connection-Connection-Connection-Connection",
         "Keep Alive",
         "Keep\rAlive",
     };
