@@ -4,6 +4,7 @@
  * of the connection. Here requests get smuggled when two servers disagree, so whatever can be read
  * in two ways is refused (RFC 9112 sections 3.2, 6 and 9; RFC 9110 sections 7.6.1 and 10.1.1).
  */
+#include "http/forwarded.h"
 #include "http/parse.h"
 #include "http/uri.h"
 
@@ -169,6 +170,17 @@ bool mp_http_framing_field(struct mp_http_parse *in, const struct mp_http_field 
         return expect(in, value, len);
     case MP_HTTP_NAME_UPGRADE:
         in->saw_upgrade = true;
+        return true;
+    case MP_HTTP_NAME_OTHER:
+    case MP_HTTP_NAME_FORWARDED:
+    case MP_HTTP_NAME_X_FORWARDED_FOR:
+    case MP_HTTP_NAME_X_FORWARDED_HOST:
+    case MP_HTTP_NAME_X_FORWARDED_PORT:
+    case MP_HTTP_NAME_X_FORWARDED_PREFIX:
+    case MP_HTTP_NAME_X_FORWARDED_PROTO:
+    case MP_HTTP_NAME_X_REAL_IP:
+    case MP_HTTP_NAME_X_REQUEST_START:
+        in->head->forwarding |= (uint8_t)mp_http_forwarded_kind(field, in->buf + field->name.at);
         return true;
     default:
         return true;

@@ -76,6 +76,7 @@ struct mp_http_head {
     bool expect_continue;       /* the client waits for 100 before it sends the body it announced */
     bool upgrade;               /* HTTP/1.1 with Upgrade and "Connection: upgrade" */
     uint64_t content_length;    /* 0 unless has_length; never above INT64_MAX */
+    uint8_t forwarding;         /* which fields there are that only proxies send; forwarded.h */
     uint32_t dropped;           /* field lines left out, because they could pass for others */
     uint32_t field_count;
     int status;         /* on MP_HTTP_BAD, the answer: 400, 414, 417, 431, 501 or 505 */

@@ -15,7 +15,7 @@
 #pragma GCC diagnostic error "-Woverride-init"
 
 #define SLOT(len, first, before_last, last)                                                        \
-    (((len)*25u + (first)*2u + (before_last)*3u + (last)*5u) & 255u)
+    (((len)*42u + (first)*7u + (before_last)*3u + (last)*3u) & 255u)
 
 enum { NAME_SIZE = 31 };
 

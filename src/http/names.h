@@ -77,9 +77,11 @@
     X(X_FORWARDED_FOR, "X-Forwarded-For", "HTTP_X_FORWARDED_FOR", 'x', 'o', 'r')                    \
     X(X_FORWARDED_HOST, "X-Forwarded-Host", "HTTP_X_FORWARDED_HOST", 'x', 's', 't')                 \
     X(X_FORWARDED_PORT, "X-Forwarded-Port", "HTTP_X_FORWARDED_PORT", 'x', 'r', 't')                 \
+    X(X_FORWARDED_PREFIX, "X-Forwarded-Prefix", "HTTP_X_FORWARDED_PREFIX", 'x', 'i', 'x')           \
     X(X_FORWARDED_PROTO, "X-Forwarded-Proto", "HTTP_X_FORWARDED_PROTO", 'x', 't', 'o')              \
     X(X_REAL_IP, "X-Real-IP", "HTTP_X_REAL_IP", 'x', 'i', 'p')                                      \
     X(X_REQUEST_ID, "X-Request-ID", "HTTP_X_REQUEST_ID", 'x', 'i', 'd')                             \
+    X(X_REQUEST_START, "X-Request-Start", "HTTP_X_REQUEST_START", 'x', 'r', 't')                    \
     X(X_REQUESTED_WITH, "X-Requested-With", "HTTP_X_REQUESTED_WITH", 'x', 't', 'h')
 /* clang-format on */
 
