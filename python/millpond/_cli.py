@@ -56,11 +56,21 @@ class _Words:
                 raise ConfigError(f"{flag} takes no value")
             self._switch(option, flag)
             return
-        if not equals:
+        if not equals and option.implied and not self._value_follows(option):
+            value = option.implied
+        elif not equals:
             if not self.left:
                 raise ConfigError(f"{flag} needs a value: {flag} {option.value}")
             value = self.left.pop(0)
         self._set(option, flag, value)
+
+    def _value_follows(self, option: Option) -> bool:
+        """Whether the next word is a value of an option that needs none."""
+        try:
+            KINDS[option.name].parse(self.left[0] if self.left else "")
+        except ConfigError:
+            return False
+        return True
 
     def _switch(self, option: Option, flag: str) -> None:
         if option.name:

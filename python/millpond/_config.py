@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import math
 import os
 import re
@@ -207,6 +208,92 @@ class Choice(Kind):
         return value.lower()
 
 
+class ProxyVersion(Choice):
+    """The versions of the PROXY protocol. For a program also True and False, as gunicorn once had it."""
+
+    BITS = {"off": 0, "v1": 1, "v2": 2, "auto": 3}
+
+    def __init__(self) -> None:
+        super().__init__(*self.BITS)
+
+    def check(self, value: Any) -> str:
+        if isinstance(value, bool):
+            return "auto" if value else "off"
+        return super().check(value)
+
+
+class List(Kind):
+    """Texts with commas between them, or a list of texts."""
+
+    def parse(self, text: str) -> Any:
+        return self.check(text)
+
+    def split(self, value: Any) -> list[str]:
+        if not isinstance(value, str):
+            if not isinstance(value, Iterable):
+                raise self.wrong(value)
+            words = list(value)
+            if not all(isinstance(word, str) and word.strip() for word in words):
+                raise self.wrong(value)
+            return [word.strip() for word in words]
+        if not value.strip():
+            return []
+        words = [word.strip() for word in value.split(",")]
+        if not all(words):
+            raise self.wrong(value)
+        return words
+
+
+class Addresses(List):
+    """A set of IP addresses and networks, as the core reads it."""
+
+    expects = (
+        "addresses and networks such as 10.0.0.1, 10.0.0.0/8 or ::1, with commas between them, or *"
+    )
+
+    def check(self, value: Any) -> str:
+        return ",".join(self._one(word) for word in self.split(value))
+
+    def _one(self, word: str) -> str:
+        if word == "*":
+            return word
+        try:
+            net = ipaddress.ip_network(word)
+        except ValueError as error:
+            if "host bits" in str(error):
+                net = ipaddress.ip_network(word, strict=False)
+                raise ConfigError(f"{word} is not a network: did you mean {net}?") from None
+            raise self.wrong(word) from None
+        if "%" in word:
+            raise self.wrong(word)
+        alone = net.prefixlen == net.max_prefixlen
+        return str(net.network_address if alone else net)
+
+
+class ForwardedHeaders(List):
+    """Which fields of proxies count; `off` is another matter: none of them are looked at."""
+
+    NAMES = (
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-prefix",
+        "forwarded",
+    )
+    expects = f"off, or some of {', '.join(NAMES)}, with commas between them"
+
+    def check(self, value: Any) -> list[str] | str:
+        words = [word.lower() for word in self.split(value)]
+        if words == ["off"]:
+            return "off"
+        for word in words:
+            if word not in self.NAMES:
+                raise ConfigError(
+                    f"must be {self.expects}, not {word!r}.{suggestion(word, self.NAMES)}"
+                )
+        return words
+
+
 class Binds(Kind):
     """Addresses; each is looked at by the core."""
 
@@ -253,6 +340,10 @@ KINDS: dict[str, Kind] = {
     "connection_timeout": Seconds(),
     "queue_timeout": Seconds(),
     "health_path": UrlPath(),
+    "forwarded_allow_ips": Addresses(),
+    "forwarded_headers": ForwardedHeaders(),
+    "proxy_protocol": ProxyVersion(),
+    "proxy_allow_ips": Addresses(),
     "preload": Flag(),
     "chdir": Text("a folder"),
     "pythonpath": Text("folders with commas between them"),
@@ -283,6 +374,17 @@ def _default_workers() -> Range:
         raise ConfigError(f"WEB_CONCURRENCY {error}") from None
 
 
+LOCALHOST = "127.0.0.1,::1"
+
+
+def _default_forwarders() -> str:
+    text = os.environ.get("FORWARDED_ALLOW_IPS", LOCALHOST)
+    try:
+        return KINDS["forwarded_allow_ips"].parse(text)  # type: ignore[no-any-return]
+    except ConfigError as error:
+        raise ConfigError(f"FORWARDED_ALLOW_IPS {error}") from None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The options of one run, all of them valid. Times are in seconds, sizes in bytes."""
@@ -311,6 +413,12 @@ class Config:
     connection_timeout: float = 0.0
     queue_timeout: float = 0.0
     health_path: str | None = None
+    forwarded_allow_ips: str = field(default_factory=_default_forwarders)
+    forwarded_headers: list[str] | str = field(
+        default_factory=lambda: ["x-forwarded-for", "x-forwarded-proto"]
+    )
+    proxy_protocol: str = "off"
+    proxy_allow_ips: str = LOCALHOST
     preload: bool = True
     chdir: str | None = None
     pythonpath: str | None = None

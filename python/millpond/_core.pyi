@@ -105,6 +105,10 @@ class Master:
         worker_tmp_dir: str = ...,
         access_log_fd: int = ...,
         multiprocess: bool = ...,
+        proxy_versions: int = ...,  # 1: v1, 2: v2, 3: both; 0: no PROXY headers
+        proxy_allow_ips: str = ...,  # addresses and networks with commas between them, or "*"
+        forwarded_allow_ips: str = ...,  # the same
+        forwarded_headers: list[str] | str = ...,  # names in lower case, or "off"
         protocol: str = ...,  # "http1", "stream", "datagram"
         admission: str = ...,  # "connect", "readable"
         readable_timeout: float = ...,

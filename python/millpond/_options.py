@@ -15,6 +15,7 @@ class Option:
     text: str
     default: str = ""
     negative: str = ""
+    implied: str = ""  # the value when none follows
 
 
 GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
@@ -195,6 +196,42 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 ("--health-path",),
                 "PATH",
                 "answered by the server itself: 200 while it can take work, else 503",
+            ),
+        ),
+    ),
+    (
+        "Behind a proxy",
+        (
+            Option(
+                "forwarded_allow_ips",
+                ("--forwarded-allow-ips",),
+                "ADDRESSES",
+                "addresses and networks of proxies whose X-Forwarded-* and Forwarded count, with "
+                "commas between them; * means all. From others these fields are removed",
+                "FORWARDED_ALLOW_IPS, or 127.0.0.1,::1",
+            ),
+            Option(
+                "forwarded_headers",
+                ("--forwarded-headers",),
+                "NAMES",
+                "which of them count: x-forwarded-for, x-forwarded-proto, x-forwarded-host, "
+                "x-forwarded-prefix, forwarded; off leaves all to the application",
+                "x-forwarded-for,x-forwarded-proto",
+            ),
+            Option(
+                "proxy_protocol",
+                ("--proxy-protocol",),
+                "VERSION",
+                "each connection begins with a PROXY header: v1, v2 or auto; off: none does",
+                "off",
+                implied="auto",
+            ),
+            Option(
+                "proxy_allow_ips",
+                ("--proxy-allow-from", "--proxy-allow-ips"),
+                "ADDRESSES",
+                "who may connect then",
+                "127.0.0.1,::1",
             ),
         ),
     ),

@@ -12,7 +12,7 @@ from typing import Any
 
 from millpond import _core
 from millpond._banner import Facts, between, show
-from millpond._config import LEVELS, Config, ConfigError
+from millpond._config import LEVELS, Config, ConfigError, ProxyVersion
 from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
 from millpond._limits import allow_descriptors
@@ -140,6 +140,10 @@ class _Run:
             limit_temp_files=config.limit_temp_files,
             limit_temp_size=config.limit_temp_size,
             worker_tmp_dir=self._tmp_dir(),
+            forwarded_allow_ips=config.forwarded_allow_ips,
+            forwarded_headers=config.forwarded_headers,
+            proxy_versions=ProxyVersion.BITS[config.proxy_protocol],
+            proxy_allow_ips=config.proxy_allow_ips,
             access_log_fd=self.access_fd,
             multiprocess=config.workers[1] > 1,
             title=self.name,

@@ -14,9 +14,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The field's name, without regard to case. */
-#define MP_HTTP_REQUEST_START "X-Request-Start"
-
 /* Nanoseconds since 1970 that a value names, or -1: it is none. The unit is told by the magnitude:
  * times of 2001 to 2262 in seconds, milliseconds or microseconds do not overlap. */
 int64_t mp_http_request_start(const char *value, size_t len);

@@ -296,7 +296,7 @@ int mp_py_environ_new(struct mp_py_thread *thread, struct mp_request *request,
         (has_host && put_host(thread, head, text) < 0))
         return -1;
 
-    if (mp_py_waits_put(thread, request) < 0)
+    if (mp_py_waits_put(thread, request) < 0 || mp_py_forwarded_put(thread, request) < 0)
         return -1;
 
     PyObject *env = PyDict_Copy(thread->environ);
@@ -305,7 +305,8 @@ int mp_py_environ_new(struct mp_py_thread *thread, struct mp_request *request,
     if ((!has_host && PyDict_DelItem(env, thread->gateway->state->known[MP_HTTP_NAME_HOST]) < 0) ||
         ((head->has_length || head->chunked) && add_length(thread, request, env) < 0) ||
         mp_py_fields_add(thread, head, text, env) < 0 ||
-        mp_py_waits_add(thread, request, env) < 0) {
+        mp_py_waits_add(thread, request, env) < 0 ||
+        mp_py_forwarded_add(thread, request, env) < 0) {
         Py_DECREF(env);
         return -1;
     }

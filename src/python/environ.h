@@ -26,6 +26,14 @@ int mp_py_environ_new(struct mp_py_thread *thread, struct mp_request *request,
 int mp_py_waits_put(struct mp_py_thread *thread, const struct mp_request *request);
 int mp_py_waits_add(struct mp_py_thread *thread, const struct mp_request *request, PyObject *env);
 
+/* What trusted proxies have said: wsgi.url_scheme in the template; in env SERVER_NAME, SERVER_PORT,
+ * SCRIPT_NAME and PATH_INFO, where they have said something about those. 0, or -1 with an
+ * exception.
+ */
+int mp_py_forwarded_put(struct mp_py_thread *thread, const struct mp_request *request);
+int mp_py_forwarded_add(const struct mp_py_thread *thread, const struct mp_request *request,
+                        PyObject *env);
+
 /* Drops the strings that are kept for the next request. */
 void mp_py_seen_done(struct mp_py_seen *seen);
 

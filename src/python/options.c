@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "python/options.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
+#include "base/ip.h"
 #include "os/clock.h"
 
 enum option_kind {
@@ -20,6 +22,8 @@ enum option_kind {
     OPTION_MAYBE_TEXT, /* the same, or None for NULL */
     OPTION_PROTOCOL,
     OPTION_ADMISSION,
+    OPTION_ADDRESSES, /* const char *, as of mp_ip_set_init */
+    OPTION_FORWARDED, /* unsigned: names of fields, or "off" */
 };
 
 struct option {
@@ -81,6 +85,10 @@ static const struct option options_table[] = {
     {"limit_temp_size", OPTION_U64, WORKER(temp_size)},
     {"worker_tmp_dir", OPTION_TEXT, WORKER(tmp_dir)},
     {"access_log_fd", OPTION_FD, WORKER(access_log)},
+    {"proxy_versions", OPTION_UNSIGNED, WORKER(proxy_versions)},
+    {"proxy_allow_ips", OPTION_ADDRESSES, WORKER(proxy_allow)},
+    {"forwarded_allow_ips", OPTION_ADDRESSES, WORKER(forwarded_allow)},
+    {"forwarded_headers", OPTION_FORWARDED, WORKER(forwarded)},
     {"multiprocess", OPTION_BOOL, WORKER(multiprocess)},
 };
 
@@ -182,6 +190,58 @@ static int get_admission(const struct option *option, PyObject *value, enum mp_a
     return 0;
 }
 
+static void refuse_address(const struct option *option, const char *text, size_t n)
+{
+    PyObject *word = PyUnicode_DecodeUTF8(text, (Py_ssize_t)n, "replace");
+    if (word)
+        PyErr_Format(PyExc_ValueError, "option %s: %R is no address and no network", option->name,
+                     word);
+    Py_XDECREF(word);
+}
+
+static int get_addresses(const struct option *option, PyObject *value, const char **ret)
+{
+    struct mp_ip_set set;
+    const char *bad = "";
+    size_t size = 0;
+    if (get_text(value, ret) < 0)
+        return -1;
+    int r = mp_ip_set_init(&set, *ret, &bad, &size);
+    if (r == 0)
+        mp_ip_set_done(&set);
+    else if (r == -ENOMEM)
+        PyErr_NoMemory();
+    else
+        refuse_address(option, bad, size);
+    return r == 0 ? 0 : -1;
+}
+
+/* The words are in the order of MP_HTTP_FORWARDED_*. */
+static int get_forwarded(const struct option *option, PyObject *value, unsigned *ret)
+{
+    static const char *const words[] = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
+                                        "x-forwarded-prefix", "forwarded"};
+    unsigned fields = 0;
+    unsigned number = 0;
+    if (PyUnicode_Check(value) && PyUnicode_CompareWithASCIIString(value, "off") == 0) {
+        *ret = MP_FORWARDED_OFF;
+        return 0;
+    }
+    PyObject *list = PySequence_Fast(value, "option forwarded_headers must be a list, or 'off'");
+    if (!list)
+        return -1;
+    int rc = 0;
+    for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
+        PyObject *word = PySequence_Fast_GET_ITEM(list, i);
+        rc = get_word(option, word, words, mp_array_size(words), &number);
+        fields |= 1u << number;
+    }
+    Py_DECREF(list);
+    if (rc == 0)
+        *ret = fields;
+    return rc;
+}
+
 static int set(const struct option *option, void *place, PyObject *value)
 {
     unsigned long long number;
@@ -202,6 +262,10 @@ static int set(const struct option *option, void *place, PyObject *value)
         return get_protocol(option, value, place);
     case OPTION_ADMISSION:
         return get_admission(option, value, place);
+    case OPTION_ADDRESSES:
+        return get_addresses(option, value, place);
+    case OPTION_FORWARDED:
+        return get_forwarded(option, value, place);
     case OPTION_BOOL:
         truth = PyObject_IsTrue(value);
         *(bool *)place = truth > 0;

@@ -52,6 +52,7 @@ struct mp_py_seen {
     enum mp_http_method method;
     enum mp_http_form form;
     int minor;
+    bool https; /* wsgi.url_scheme */
     struct mp_sockaddr peer;
     struct mp_sockaddr local;
     PyObject *values[MP_HTTP_NAME_COUNT];

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How long a request has waited, for the application: in the pool, and on its way to it. */
-#include <strings.h>
-
+#include "http/forwarded.h"
 #include "http/request_start.h"
 #include "os/clock.h"
 #include "python/environ.h"
@@ -25,14 +24,13 @@ int mp_py_waits_put(struct mp_py_thread *thread, const struct mp_request *reques
 }
 
 /* The first field of that name, or NULL. */
-static const struct mp_http_field *find(const struct mp_http_head *head, const char *text)
+static const struct mp_http_field *find(const struct mp_http_head *head)
 {
-    static const char name[] = MP_HTTP_REQUEST_START;
+    if (!(head->forwarding & MP_HTTP_FORWARDED_OTHER))
+        return NULL;
     for (uint32_t i = 0; i < head->field_count; i++) {
-        const struct mp_http_field *field = &head->fields[i];
-        if (field->name.len == sizeof(name) - 1 &&
-            strncasecmp(text + field->name.at, name, sizeof(name) - 1) == 0)
-            return field;
+        if (head->fields[i].known == MP_HTTP_NAME_X_REQUEST_START)
+            return &head->fields[i];
     }
     return NULL;
 }
@@ -48,7 +46,7 @@ static int64_t wait_since(const struct mp_request *request, int64_t start)
 int mp_py_waits_add(struct mp_py_thread *thread, const struct mp_request *request, PyObject *env)
 {
     const char *text = mp_request_text(request);
-    const struct mp_http_field *field = find(mp_request_head(request), text);
+    const struct mp_http_field *field = find(mp_request_head(request));
     int64_t start = field ? mp_http_request_start(text + field->value.at, field->value.len) : -1;
     int64_t wait = start >= 0 ? wait_since(request, start) : -1;
     if (wait < 0)

@@ -14,6 +14,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "server/internal.h"
+#include "server/request.h"
 
 enum {
     BUFFER_SIZE = 1 << 20, /* some thousand lines: what comes while the disk is slow */
@@ -121,10 +122,10 @@ static void put_time(struct line *line)
 }
 
 /* The client and the time. */
-static void begin_line(struct line *line, const struct mp_conn *conn)
+static void begin_line(struct line *line, const struct mp_sockaddr *peer)
 {
     char text[MP_SOCKADDR_TEXT];
-    size_t n = mp_sockaddr_host(&conn->peer, text, sizeof(text));
+    size_t n = mp_sockaddr_host(peer, text, sizeof(text));
     line->size = 0;
     put(line, n > 0 ? text : "-", n > 0 ? n : 1);
     put_time(line);
@@ -142,7 +143,7 @@ static void format_line(struct line *line, const struct mp_request *request, int
 {
     const struct mp_http_head *head = &request->head;
     char text[MP_SOCKADDR_TEXT];
-    begin_line(line, request->conn);
+    begin_line(line, mp_request_peer(request));
     put_escaped(line, request->text + head->method_name.at, head->method_name.len);
     put(line, " ", 1);
     put_escaped(line, request->text + head->target.at,
@@ -190,7 +191,7 @@ void mp_access_log_refused(struct mp_access_log *log, const struct mp_conn *conn
 {
     struct line line;
     char text[64];
-    begin_line(&line, conn);
+    begin_line(&line, &conn->peer);
     int n = snprintf(text, sizeof(text), "-\" %d 0 \"-\" \"-\" 0.000000", status);
     put(&line, text, (size_t)n);
     end_line(&line);

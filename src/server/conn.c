@@ -53,6 +53,8 @@ static void conn_reset(struct mp_conn *conn, struct mp_reactor *reactor, int fd)
     conn->close_after = false;
     conn->watched = false;
     conn->taken = false;
+    conn->awaits_proxy = false;
+    conn->hidden = false;
     conn->requests = 0;
     conn->pipelined = 0;
     conn->expires = 0;

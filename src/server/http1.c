@@ -22,6 +22,7 @@
 
 #include "base/assert.h"
 #include "os/clock.h"
+#include "os/fd.h"
 #include "os/socket.h"
 #include "server/access_log.h"
 #include "server/conn.h"
@@ -30,6 +31,7 @@
 #include "server/protocol.h"
 #include "server/reactor.h"
 #include "server/response_impl.h"
+#include "server/trust.h"
 
 /* How long a worker that drains waits for the rest of a head. */
 #define DRAIN_HEAD (1 * MP_NSEC_PER_SEC)
@@ -43,11 +45,16 @@ static int take(struct mp_thread *thread, const struct mp_listen_socket *listene
     int fd = mp_socket_accept(listener->fd, &peer);
     if (fd < 0)
         return fd;
+    if (!mp_trust_may_connect(reactor->server, &peer)) {
+        mp_fd_close(&fd);
+        return -ECONNABORTED; /* this one's matter, not the socket's */
+    }
     if (peer.any.sa_family != AF_UNIX)
         mp_socket_set_nodelay(fd);
     int r = mp_conn_new(reactor, fd, &peer, listener, now, &conn);
     if (r < 0)
         return r;
+    conn->awaits_proxy = options->proxy_versions != 0;
     if (options->connection_timeout > 0)
         conn->expires = now + options->connection_timeout;
     r = mp_conn_watch(conn, MP_CONN_EVERYTHING, options->header_timeout, now);

@@ -13,6 +13,7 @@
 #include "server/parked.h"
 #include "server/pool.h"
 #include "server/reactor.h"
+#include "server/trust.h"
 
 enum {
     READ_TURN = 1 << 18, /* body bytes of one connection in one turn */
@@ -195,25 +196,41 @@ static enum progress begin_body(struct mp_thread *thread, struct mp_conn *conn, 
 }
 
 /* Whether a target of the https scheme is at its place here (RFC 9110 section 7.4): who comes
- * through a UNIX socket is a gateway of this machine. */
+ * through a UNIX socket is a gateway of this machine, and a proxy that is trusted may say so. */
 static bool is_secured(const struct mp_conn *conn)
 {
-    return conn->peer.any.sa_family == AF_UNIX;
+    return conn->request->forwarded.scheme == MP_HTTP_SCHEME_HTTPS ||
+           (conn->peer.any.sa_family == AF_UNIX && !conn->hidden);
+}
+
+/* Looks at what there is of a PROXY header, where one is awaited, and of the head. BAD has status
+ * and reason in the head. */
+static enum mp_http_outcome parse(struct mp_conn *conn)
+{
+    struct mp_request *request = conn->request;
+    enum mp_http_outcome outcome = MP_HTTP_DONE;
+    if (conn->awaits_proxy)
+        outcome = mp_trust_read_proxy(conn);
+    if (outcome == MP_HTTP_DONE)
+        outcome = mp_http_head_parse(&conn->scan, request->text, request->size,
+                                     &mp_http1_server(conn)->options->limits, &request->head,
+                                     &request->head_size);
+    if (outcome == MP_HTTP_DONE && mp_unlikely(request->head.forwarding != 0) &&
+        !mp_trust_read_forwarded(conn))
+        outcome = MP_HTTP_BAD;
+    return outcome;
 }
 
 /* Looks at the bytes of a head that are there. */
 static enum progress advance_head(struct mp_thread *thread, struct mp_conn *conn, int64_t now)
 {
     struct mp_request *request = conn->request;
-    const struct mp_worker_options *options = mp_http1_server(conn)->options;
-    size_t size = 0;
     if (conn->state == MP_CONN_IDLE) {
         conn->state = MP_CONN_HEAD;
         conn->phase_start = now;
-        mp_reactor_set_deadline(conn, now, options->header_timeout);
+        mp_reactor_set_deadline(conn, now, mp_http1_server(conn)->options->header_timeout);
     }
-    switch (mp_http_head_parse(&conn->scan, request->text, request->size, &options->limits,
-                               &request->head, &size)) {
+    switch (parse(conn)) {
     case MP_HTTP_MORE:
         return PROGRESS_MORE;
     case MP_HTTP_BAD:
@@ -222,7 +239,6 @@ static enum progress advance_head(struct mp_thread *thread, struct mp_conn *conn
     case MP_HTTP_DONE:
         break;
     }
-    request->head_size = size;
     conn->scan = (struct mp_http_scan){0};
     if (!request->head.keep_alive)
         conn->close_after = true;
@@ -234,8 +250,8 @@ static enum progress advance_head(struct mp_thread *thread, struct mp_conn *conn
         mp_http1_refuse(thread, conn, 421, "a target of the https scheme", now);
         return PROGRESS_DONE;
     }
-    const char *rest = request->text + size;
-    size_t n = request->size - size;
+    const char *rest = request->text + request->head_size;
+    size_t n = request->size - request->head_size;
     if (request->head.chunked || request->head.content_length > 0)
         return begin_body(thread, conn, rest, n, now);
     return make_ready(thread, conn, rest, n, now);

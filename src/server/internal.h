@@ -25,6 +25,7 @@
 #include "event/wheel.h"
 #include "http/chunked.h"
 #include "http/date.h"
+#include "http/forwarded.h"
 #include "http/head.h"
 #include "os/socket.h"
 #include "scoreboard/scoreboard.h"
@@ -45,6 +46,7 @@ struct mp_reactor;
 struct mp_server;
 struct mp_stuck;
 struct mp_thread;
+struct mp_trust;
 
 /* ---- requests ---------------------------------------------------------------------------- */
 
@@ -95,6 +97,8 @@ struct mp_request {
     struct mp_body body;
     struct mp_http_chunked chunked;
     struct mp_response response;
+    struct mp_http_forwarded forwarded; /* what trusted proxies have said of it; see trust.h */
+    struct mp_sockaddr client;          /* by them; len 0: it is the connection's peer */
     struct mp_http_head head;
     char inline_text[MP_REQUEST_INLINE];
 };
@@ -133,6 +137,8 @@ struct mp_conn {
     bool close_after;    /* no further request on it */
     bool watched;        /* it is in the poller */
     bool taken;          /* stream: the handler has the socket */
+    bool awaits_proxy;   /* a PROXY header comes first; see trust.h */
+    bool hidden;         /* ... which did not say who the client is: nothing it says is believed */
     uint32_t requests;   /* so far */
     uint32_t pipelined;  /* requests in a row that were here before the last answer had left */
     int64_t expires;     /* monotonic ns; it is not kept beyond; 0: no limit */
@@ -335,6 +341,7 @@ struct mp_server {
     struct mp_wakeup watcher;
     struct mp_access_log *access_log;
     struct mp_spool spool; /* bodies and responses that memory should not hold */
+    struct mp_trust *trust;
     struct mp_stuck *stuck;
     _Atomic bool held; /* the interpreter, for a while: no new connections; see stuck.c */
     _Atomic uint32_t stuck_handlers; /* run past their deadline now; see stuck.h */

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "server/pool.h"
+#include "server/trust.h"
 
 struct mp_parked {
     struct mp_body body;
@@ -70,6 +71,8 @@ int mp_parked_take(struct mp_conn *conn)
     request->body = parked->body;
     request->chunked = parked->chunked;
     conn->request = request;
+    bool clear = request->head.forwarding == 0 || mp_trust_read_forwarded(conn);
+    mp_assert(clear); /* the same */
     conn->parked = NULL;
     free(parked);
     return 0;

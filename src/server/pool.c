@@ -81,6 +81,8 @@ struct mp_request *mp_pool_request_new(struct mp_reactor *reactor)
     request->user = NULL;
     mp_body_init(&request->body);
     request->response = (struct mp_response){0};
+    request->forwarded = (struct mp_http_forwarded){0};
+    request->client.len = 0;
     return request;
 }
 

@@ -8,6 +8,7 @@
 #include "server/conn.h"
 #include "server/pool.h"
 #include "server/reactor.h"
+#include "server/request.h"
 
 const struct mp_protocol *mp_protocol_of(const struct mp_worker_options *options)
 {
@@ -67,7 +68,7 @@ void mp_protocol_describe(const struct mp_request *request, const char *what, ch
                           size_t size)
 {
     char peer[MP_SOCKADDR_TEXT];
-    size_t n = mp_sockaddr_format(&request->conn->peer, peer, sizeof(peer));
+    size_t n = mp_sockaddr_format(mp_request_peer(request), peer, sizeof(peer));
     if (n > 0)
         snprintf(text, size, "a %s from %s", what, peer);
     else
@@ -78,7 +79,7 @@ void mp_protocol_show(struct mp_thread *thread, const struct mp_request *request
                       const char *method, size_t method_len, const char *path, size_t path_len,
                       int64_t now)
 {
-    const struct mp_sockaddr *peer = &request->conn->peer;
+    const struct mp_sockaddr *peer = mp_request_peer(request);
     const void *address = NULL;
     size_t size = 0;
     if (peer->any.sa_family == AF_INET) {

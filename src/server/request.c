@@ -20,7 +20,12 @@ const char *mp_request_text(const struct mp_request *request)
 
 const struct mp_sockaddr *mp_request_peer(const struct mp_request *request)
 {
-    return &request->conn->peer;
+    return request->client.len > 0 ? &request->client : &request->conn->peer;
+}
+
+const struct mp_http_forwarded *mp_request_forwarded(const struct mp_request *request)
+{
+    return &request->forwarded;
 }
 
 const struct mp_sockaddr *mp_request_local(const struct mp_request *request)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "http/forwarded.h"
 #include "http/head.h"
 #include "os/socket.h"
 
@@ -23,9 +24,14 @@ struct mp_request;
 const struct mp_http_head *mp_request_head(const struct mp_request *request);
 const char *mp_request_text(const struct mp_request *request);
 
-/* The peer (len 0 or family AF_UNIX for UNIX sockets) and the address it has connected to. */
+/* The client, as far as trusted proxies have told, or else the peer (len 0 or family AF_UNIX for
+ * UNIX sockets); and the address that the peer has connected to. */
 const struct mp_sockaddr *mp_request_peer(const struct mp_request *request);
 const struct mp_sockaddr *mp_request_local(const struct mp_request *request);
+
+/* What else trusted proxies have said of it; all of it empty where there are none. The host is the
+ * head's already. */
+const struct mp_http_forwarded *mp_request_forwarded(const struct mp_request *request);
 
 /* Length of the body after decoding (chunked bodies too): it is all here. */
 uint64_t mp_request_body_length(const struct mp_request *request);

@@ -15,6 +15,7 @@
 #include "server/pool.h"
 #include "server/reactor.h"
 #include "server/stuck.h"
+#include "server/trust.h"
 
 void mp_worker_options_init(struct mp_worker_options *options)
 {
@@ -43,6 +44,9 @@ void mp_worker_options_init(struct mp_worker_options *options)
         .temp_size = UINT64_C(8) << 30,
         .tmp_dir = "/tmp",
         .access_log = -1,
+        .proxy_allow = "127.0.0.1,::1",
+        .forwarded_allow = "127.0.0.1,::1",
+        .forwarded = MP_HTTP_FORWARDED_FOR | MP_HTTP_FORWARDED_PROTO,
     };
 }
 
@@ -98,6 +102,8 @@ static int server_init(struct mp_server *server, const struct mp_worker_context 
     if (r == 0)
         r = mp_wakeup_init(&server->watcher);
     if (r == 0)
+        r = mp_trust_new(context->options, &server->trust);
+    if (r == 0)
         r = mp_stuck_new(server, &server->stuck);
     if (r == 0)
         server->inspector = mp_inspector_new(server);
@@ -113,6 +119,7 @@ static void server_done(struct mp_server *server)
     mp_reactor_done(&server->reactor);
     mp_wakeup_done(&server->watcher);
     mp_access_log_free(server->access_log);
+    mp_trust_free(server->trust);
 }
 
 static int serve(struct mp_server *server)

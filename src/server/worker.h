@@ -35,6 +35,9 @@ enum mp_admission {
     MP_ADMISSION_READABLE,    /* when its first bytes, or its end, are there */
 };
 
+/* Fields that only proxies should send are left to the application, whoever has sent them. */
+#define MP_FORWARDED_OFF (1u << 16)
+
 /* Times in nanoseconds, 0: none (unless said otherwise). Sizes in bytes. */
 struct mp_worker_options {
     enum mp_protocol_kind protocol;
@@ -76,6 +79,11 @@ struct mp_worker_options {
     const char *tmp_dir;     /* for both */
     int access_log;          /* descriptor or -1 */
     bool multiprocess;       /* told to applications */
+    /* HTTP: whom to believe what (trust.h). Lists are as of mp_ip_set_init. */
+    unsigned proxy_versions;     /* of the PROXY header that begins each connection; 0: none does */
+    const char *proxy_allow;     /* who may send it */
+    const char *forwarded_allow; /* whose fields count */
+    unsigned forwarded;          /* MP_HTTP_FORWARDED_*: which of them do; or MP_FORWARDED_OFF */
 };
 
 /* Places of a worker that runs so many handlers at once: for their threads, one to lead, and those

@@ -85,6 +85,10 @@ def test_help(option: str) -> None:
         "--health-path",
         "--heartbeat-timeout",
         "--slow-log",
+        "--forwarded-allow-ips",
+        "--forwarded-headers",
+        "--proxy-protocol",
+        "--proxy-allow-from",
         "--version",
         "--help",
     ):

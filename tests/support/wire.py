@@ -72,7 +72,13 @@ def chunked(body: bytes, size: int = 1000) -> bytes:
 class Wire:
     """One connection."""
 
-    def __init__(self, address: Address, timeout: float = 10.0, receive_buffer: int = 0) -> None:
+    def __init__(
+        self,
+        address: Address,
+        timeout: float = 10.0,
+        receive_buffer: int = 0,
+        source: str = "",
+    ) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         if isinstance(address, tuple) and ":" in address[0]:
             family = socket.AF_INET6
@@ -81,6 +87,8 @@ class Wire:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect(address)
         except BaseException:
             self.socket.close()

@@ -29,6 +29,11 @@ const struct mp_sockaddr *mp_request_peer(const struct mp_request *request)
     return &request->peer;
 }
 
+const struct mp_http_forwarded *mp_request_forwarded(const struct mp_request *request)
+{
+    return &request->forwarded;
+}
+
 const struct mp_sockaddr *mp_request_local(const struct mp_request *request)
 {
     return &request->local;

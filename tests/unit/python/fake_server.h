@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "http/forwarded.h"
 #include "http/head.h"
 #include "os/socket.h"
 
@@ -30,6 +31,7 @@ struct mp_request {
     unsigned disk_ms; /* reading the body takes so long */
     struct mp_sockaddr peer;
     struct mp_sockaddr local;
+    struct mp_http_forwarded forwarded;
 
     /* What happens to the response. */
     int64_t gone_after; /* bytes of body after which the client is gone; -1: stays */
