@@ -91,9 +91,17 @@ static void release(void *data, void *thread, void **refs, size_t count)
     atomic_fetch_add(&testapp->refs_released, count);
 }
 
+static void protect(const struct testapp *testapp, int on)
+{
+    if (testapp->protect)
+        testapp->protect(on);
+}
+
 char *testapp_block(struct testapp *testapp, size_t n, void **ret_ref)
 {
+    protect(testapp, 1);
     struct mark *mark = malloc(sizeof(*mark) + n);
+    protect(testapp, 0);
     if (!mark)
         abort();
     mark->magic = MARK_LIVE;
@@ -153,11 +161,15 @@ static void echo(struct mp_request *request, const struct order *order)
     uint64_t offset = 0;
     ssize_t n;
     begin(request, order);
-    while ((n = mp_request_body_read(request, offset, block, sizeof(block))) > 0) {
-        mp_response_write(request, block, (size_t)n, NULL);
+    int r = 0;
+    while (r == 0 && (n = mp_request_body_read(request, offset, block, sizeof(block))) > 0) {
+        r = mp_response_write(request, block, (size_t)n, NULL);
         offset += (uint64_t)n;
     }
-    mp_response_end(request);
+    if (r < 0 || n < 0)
+        mp_response_fail(request);
+    else
+        mp_response_end(request);
 }
 
 static void big(struct testapp *testapp, struct mp_request *request, const struct order *order,
@@ -193,7 +205,7 @@ static void stream(struct testapp *testapp, struct mp_request *request, const st
     mp_response_end(request);
 }
 
-static void file(struct mp_request *request, const struct order *order, size_t n)
+static int make_file(const struct order *order, size_t n)
 {
     char block[4096];
     int fd = memfd_create("testapp", MFD_CLOEXEC);
@@ -203,6 +215,15 @@ static void file(struct mp_request *request, const struct order *order, size_t n
         if (mp_fd_pwrite_all(fd, block, part, at) < 0)
             abort();
     }
+    return fd;
+}
+
+static void file(struct testapp *testapp, struct mp_request *request, const struct order *order,
+                 size_t n)
+{
+    protect(testapp, 1);
+    int fd = make_file(order, n);
+    protect(testapp, 0);
     begin(request, order);
     mp_response_sendfile(request, fd, 0, n);
     mp_response_end(request);
@@ -346,7 +367,7 @@ static void answer(struct testapp_thread *place, struct mp_request *request,
     else if (sscanf(path, "/stream/%lld", &n) == 1)
         stream(testapp, request, order, (unsigned)n);
     else if (sscanf(path, "/file/%lld", &n) == 1)
-        file(request, order, (size_t)n);
+        file(testapp, request, order, (size_t)n);
     else if (strcmp(path, "/never") == 0)
         stay(place, request);
     else if (strcmp(path, "/hold") == 0)

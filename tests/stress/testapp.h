@@ -49,6 +49,7 @@ struct testapp {
     struct testapp_thread places[TESTAPP_THREADS];
     bool locking; /* there is an interpreter lock */
     pthread_mutex_t lock;
+    void (*protect)(int on); /* around what the application itself must not be refused */
     void (*custom)(struct testapp *testapp, struct mp_request *request);
     void *custom_data;
     _Atomic uint64_t handled;

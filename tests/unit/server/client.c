@@ -111,9 +111,18 @@ const char *reply_field(const struct reply *reply, const char *name)
     return NULL;
 }
 
+/* Powers of two: a body of many chunks is not moved for each. */
+static size_t room_for(size_t n)
+{
+    size_t room = 4096;
+    while (room < n)
+        room *= 2;
+    return room;
+}
+
 static void body_add(struct reply *reply, struct client *client, size_t n)
 {
-    char *grown = realloc(reply->body, reply->size + n + 1);
+    char *grown = realloc(reply->body, room_for(reply->size + n + 1));
     CHECK(grown);
     reply->body = grown;
     memcpy(reply->body + reply->size, client->in, n);
