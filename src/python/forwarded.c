@@ -12,7 +12,9 @@
 
 int mp_py_forwarded_put(struct mp_py_thread *thread, const struct mp_request *request)
 {
-    bool https = mp_request_forwarded(request)->scheme == MP_HTTP_SCHEME_HTTPS;
+    /* An absolute target names its scheme itself (RFC 9112 section 3.3). */
+    bool https = mp_request_forwarded(request)->scheme == MP_HTTP_SCHEME_HTTPS ||
+                 mp_request_head(request)->https;
     if (mp_likely(https == thread->seen.https))
         return 0;
     PyObject *scheme = PyUnicode_InternFromString(https ? "https" : "http");

@@ -159,7 +159,9 @@ def test_absolute_form_of_http_1_0_needs_no_host(server: Server) -> None:
 def test_https_through_a_gateway() -> None:
     """Who comes through a UNIX socket has secured the connection, or has not, in the server's stead."""
     with running("ledger_app:application", unix=True) as server:
-        assert _show(server, "GET https://a/show HTTP/1.1", "Host: a")["HTTP_HOST"] == "a"
+        found = _show(server, "GET https://a/show HTTP/1.1", "Host: a")
+        assert (found["HTTP_HOST"], found["wsgi.url_scheme"]) == ("a", "https")
+        assert _show(server, "GET /show HTTP/1.1", "Host: a")["wsgi.url_scheme"] == "http"
 
 
 @pytest.mark.parametrize("target", ["a", "a:", "a:x", "a:65536", ":80", "/", "*", "http://a:80"])
