@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuzzes: fuzz/run.sh [TARGET|all] SECONDS. The targets are head, chunked, uri and response; SECONDS
+# Fuzzes: fuzz/run.sh [TARGET|all] SECONDS. The targets are head, chunked, uri, response and proxy; SECONDS
 # is for each of them. Needs clang with libFuzzer (CC) and Meson (MESON).
 #
 # Builds in .build/fuzz (FUZZ_BUILD), keeps what it learns there in corpus-TARGET, and leaves an input
@@ -13,7 +13,7 @@ if [ $# -gt 1 ]; then
     shift
 fi
 seconds=${1:?usage: fuzz/run.sh [head|chunked|uri|response|all] SECONDS}
-[ "$targets" = all ] && targets="head chunked uri response"
+[ "$targets" = all ] && targets="head chunked uri response proxy"
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=${FUZZ_BUILD:-$root/.build/fuzz}
