@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from millpond import _core
+from millpond._config import Config, ConfigError
 from support.patience import wait_until
 from support.program import millpond
 from support.server import Server, running
@@ -386,6 +388,112 @@ def test_the_time_that_a_proxy_says(server: Server) -> None:
     assert "millpond.proxy_wait" in _ask(server, start_field)
     server.allow("removed 1 forwarded fields")
     assert "millpond.proxy_wait" not in _ask(server, start_field, source=STRANGER)
+
+
+def test_status_has_the_client(start: Start) -> None:
+    server = start("watch_app:application")
+    wire = server.wire()
+    wire.send(head("GET", "/hold?for=30", [("X-Forwarded-For", "203.0.113.9")]))
+
+    def busy() -> Any:
+        workers = json.loads(server.watch("status", "--json").stdout)["workers"]
+        return [t for w in workers for t in w["threads"] if t["path"] == "/hold?for=30"]
+
+    threads = wait_until(busy, 10, "the request")
+    assert [thread["peer"] for thread in threads] == ["203.0.113.9"]
+    (server.folder / "gate-is-open").touch()
+    assert wire.answer().status == 200
+
+
+# ---- frameworks that do the same once more
+
+
+FULL = [
+    ("Host", "inner"),
+    ("X-Forwarded-For", "192.0.2.66, 203.0.113.9"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "shop.example"),
+    ("X-Forwarded-Prefix", "/shop"),
+]
+
+
+def test_proxy_fix_comes_to_the_same(believing: Server, start: Start) -> None:
+    plain = _ask(believing, *FULL, target="/cart")
+    fixed = _ask(start("proxy_app:fixed", "--forwarded-headers", ALL), *FULL, target="/cart")
+    names = ("REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SCRIPT_NAME")
+    assert [plain[name] for name in names] == [fixed[name] for name in names]
+    assert plain["REMOTE_ADDR"] == "203.0.113.9"
+    alone = start("proxy_app:fixed", "--forwarded-headers", "off")
+    found = _ask(alone, *FULL, target="/cart", source=STRANGER)
+    assert [found[name] for name in names] == [fixed[name] for name in names]
+
+
+@pytest.mark.parametrize("headers", [ALL, "x-forwarded-for,x-forwarded-proto"])
+def test_django_comes_to_the_same(start: Start, headers: str) -> None:
+    server = start("proxy_app:django", "--forwarded-headers", headers)
+    found = _ask(server, *FULL[:-1], target="/cart")
+    assert found == {
+        "secure": True,
+        "url": "https://shop.example/cart",
+        "client": "203.0.113.9",
+    }
+    server.allow("removed 4 forwarded fields")
+    found = _ask(server, *FULL[:-1], target="/cart", source=STRANGER)
+    assert found["secure"] is False
+    assert found["url"].startswith("http://inner/")
+    assert found["client"] == STRANGER
+
+
+# ---- the options
+
+
+def test_in_a_program() -> None:
+    made = Config.make(
+        {
+            "forwarded_allow_ips": ["10.0.0.0/8", " ::1 "],
+            "forwarded_headers": ["Forwarded"],
+            "proxy_protocol": True,
+            "proxy_allow_ips": "*",
+        }
+    )
+    assert made.forwarded_allow_ips == "10.0.0.0/8,::1"
+    assert made.forwarded_headers == ["forwarded"]
+    assert made.proxy_protocol == "auto"
+    assert made.proxy_allow_ips == "*"
+    made = Config.make({"proxy_protocol": False, "forwarded_headers": "OFF"})
+    assert (made.proxy_protocol, made.forwarded_headers) == ("off", "off")
+    assert Config.make({"forwarded_headers": ""}).forwarded_headers == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"forwarded_allow_ips": 5},
+        {"forwarded_allow_ips": ["10.0.0.1", 5]},
+        {"forwarded_allow_ips": ["10.0.0.1", ""]},
+        {"forwarded_headers": [["forwarded"]]},
+        {"forwarded_headers": 5},
+        {"proxy_protocol": 1},
+        {"proxy_protocol": "v3"},
+    ],
+)
+def test_wrong_values_in_a_program(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        Config.make(options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"forwarded_allow_ips": "10.0.0.1,nginx"}, ValueError),
+        ({"proxy_allow_ips": 5}, TypeError),
+        ({"forwarded_headers": ["x"]}, ValueError),
+        ({"forwarded_headers": 5}, TypeError),
+    ],
+)
+def test_wrong_values_for_the_core(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(options)) if error is ValueError else None):
+        _core.Master(**options)
 
 
 def test_wrong_values_of_the_options() -> None:
