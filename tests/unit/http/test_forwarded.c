@@ -387,6 +387,8 @@ TEST(the_grammar)
         "secret=\"\t \xc3\xa9\";for=203.0.113.9",
         "by=\"[2001:db8::1]:80\";for=203.0.113.9",
         "a=b;a=b;for=203.0.113.9",
+        "fox=1;hose=2;prota=3;bx=4;for=203.0.113.9",
+        "fox=\"\\1\";hose=\"\\2\";prota=\"\\3\";bx=\"\\4\";for=203.0.113.9",
     };
     static const char *const bad[] = {
         "203.0.113.9",
@@ -410,6 +412,10 @@ TEST(the_grammar)
         "by=_a;by=_a;for=203.0.113.9",
         "proto=http;PROTO=http",
         "host=a;host=a",
+        "proto=\"ht\\tp\"",
+        "by=\"_\\a\"",
+        "proto=httpx",
+        "for=\"_a{\"",
         "for=203.0.113.9;proto=ftp",
         "for=203.0.113.9;proto=\"\"",
         "for=203.0.113.9;host=\"\"",
@@ -470,6 +476,10 @@ TEST(forwarded_and_the_others)
     check_span(said.host, "a");
     client("X-Forwarded-Proto: https\r\nForwarded: for=203.0.113.9\r\n", "203.0.113.9", 0);
     CHECK_EQ(said.scheme, MP_HTTP_SCHEME_HTTPS);
+    client(XFF "203.0.113.9:81\r\nX-Forwarded-Host: a\r\nForwarded: for=203.0.113.9;host=a\r\n",
+           "203.0.113.9", 81);
+    check_span(said.host, "a");
+    refused("X-Forwarded-Host: ab\r\nForwarded: host=a\r\n");
     refused(XFF "203.0.113.9\r\nForwarded: for=203.0.113.8\r\n");
     refused(XFF "unknown\r\nForwarded: for=203.0.113.8\r\n");
     refused(XFF "203.0.113.9\r\nForwarded: for=unknown\r\n");

@@ -141,6 +141,7 @@ TEST(lines_that_are_refused)
         "PROXY UNKNOWN \xff\r\n",
         "PROXY UNKNOWN\n",
         "PROXY UNKNOWNS\r\n",
+        "PROXY UNKNOWM\r\n",
         "PROXY UNKNOW\r\n",
     };
     for (size_t i = 0; i < mp_array_size(lines); i++)

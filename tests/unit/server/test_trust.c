@@ -80,6 +80,34 @@ TEST(what_others_say_is_removed)
     end(&h);
 }
 
+TEST(addresses_of_ipv6)
+{
+    struct harness h;
+    struct client client;
+    struct reply reply;
+    harness_init(&h, true);
+    harness_listen(&h, "[::1]:0");
+    h.options.proxy_versions = MP_HTTP_PROXY_V1;
+    h.options.proxy_allow = "::1";
+    h.options.forwarded_allow = "2001:db8::/32";
+    h.options.forwarded |= MP_HTTP_FORWARDED_HOST;
+    harness_start(&h);
+    client_init(&client, harness_connect(&h, 1));
+    client_exchange(&client,
+                    "PROXY TCP6 2001:db8::1 ::1 1 2\r\nGET / HTTP/1.1\r\nHost: h\r\n"
+                    "X-Forwarded-For: 2001:db9::1\r\nX-Forwarded-Host: a\r\n\r\n",
+                    200, &reply);
+    reply_done(&reply);
+    client_puts(&client, UNCLEAR);
+    client_refused(&client, 400);
+    client_done(&client);
+    CHECK_EQ(harness_logged(&h, "through the proxy 2001:db8::1"), 1);
+    harness_open(&h, &client);
+    CHECK(client_at_end(&client, 10000)); /* 127.0.0.1 may not connect */
+    client_done(&client);
+    end(&h);
+}
+
 TEST(or_nothing_is_looked_at)
 {
     struct harness h;
