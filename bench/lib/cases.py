@@ -163,7 +163,8 @@ def fast_beside_drip(each: int) -> Callable[[Load], Outcome]:
     def run(load: Load) -> Outcome:
         seconds = load.seconds + load.warmup + SETTLE + 1.0
         fast = [Group("/fast", 8, pause_us=2000)]
-        with load.generators.slow_clients(load.port, each, seconds) as seen:
+        kinds = dict.fromkeys(("head", "body", "noread"), each)
+        with load.generators.slow_clients(load.port, kinds, seconds) as seen:
             result = load.generators.closed_loop(load.port, fast, load.seconds, load.warmup)[0]
         metrics = metrics_of(result)
         for kind, counts in seen.items():

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,12 +142,19 @@ class Generators:
 
     @contextlib.contextmanager
     def slow_clients(
-        self, port: int, each: int, seconds: float
+        self,
+        port: int,
+        kinds: Mapping[str, int],
+        seconds: float,
+        words: Sequence[str] = (),
     ) -> Iterator[dict[str, dict[str, int]]]:
-        """Run `each` clients of every slow kind; what they saw is in the dictionary afterwards."""
-        argv = [str(self.folder / "slow"), "--port", str(port), "--seconds", str(seconds)]
-        for kind in ("head", "body", "noread"):
-            argv += [f"--{kind}", str(each)]
+        """Run so many clients of each slow kind; what they saw is in the dictionary afterwards.
+
+        words: further options of the program, load/slow.c.
+        """
+        argv = [str(self.folder / "slow"), "--port", str(port), "--seconds", str(seconds), *words]
+        for kind, count in kinds.items():
+            argv += [f"--{kind}", str(count)]
         seen: dict[str, dict[str, int]] = {}
         process = subprocess.Popen(beside(argv, self.core), stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
