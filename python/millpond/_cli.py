@@ -99,7 +99,7 @@ def _describe(option: Option) -> list[str]:
     if option.value:
         head += f" {option.value}"
     text = option.text + (f" [{option.default}]" if option.default else "")
-    lines = textwrap.wrap(text, 56)
+    lines = textwrap.wrap(text, 56, break_on_hyphens=False)
     if len(head) > 38:
         return [head, *(" " * 40 + line for line in lines)]
     return [head.ljust(40) + lines[0], *(" " * 40 + line for line in lines[1:])]
