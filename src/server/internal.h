@@ -315,6 +315,7 @@ struct mp_reactor {
     int64_t accept_pause_until;
     int64_t leaving_since; /* connections are left to a sibling that may come; 0: not; listener.c */
     bool accept_reported;  /* the log knows of the pause */
+    int64_t full_report_at;      /* not before that does the log hear that no more fit */
     unsigned shed_unreported;    /* requests shed since the log was told */
     int64_t shed_report_at;      /* not before that */
     unsigned refused_unreported; /* HTTP: what clients were refused for, since the log was told */

@@ -25,6 +25,7 @@ enum {
 #define ACCEPT_FOR_OTHERS (500 * MP_NSEC_PER_MSEC)
 
 #define ACCEPT_PAUSE (250 * MP_NSEC_PER_MSEC)
+#define FULL_PAUSE (10 * MP_NSEC_PER_SEC) /* between two lines in the log */
 
 /* Whether the master may start another worker. */
 static bool may_get_sibling(const struct mp_reactor *reactor)
@@ -83,6 +84,18 @@ static bool is_full(const struct mp_reactor *reactor)
         return true;
     return reactor->protocol->whole &&
            reactor->conn_count >= thread_limit(reactor) + mp_stuck_count(server);
+}
+
+static void report_full(struct mp_reactor *reactor, int64_t now)
+{
+    const struct mp_server *server = reactor->server;
+    if (reactor->conn_count < server->options->connections || now < reactor->full_report_at)
+        return;
+    reactor->full_report_at = now + FULL_PAUSE;
+    mp_log(server->log, MP_LOG_WARNING,
+           "worker %u: as many connections as --worker-connections allows, %u. Further ones wait "
+           "in the kernel, or get another worker",
+           server->context->slot + 1, server->options->connections);
 }
 
 /* The error is one client's, not the socket's. */
@@ -241,6 +254,7 @@ void mp_listener_update(struct mp_thread *thread, int64_t now, bool quiet)
         /* Out of the poller first: from now on wake-ups go to others; then what came with earlier
          * ones. */
         stop_accepting(reactor);
+        report_full(reactor, now);
         bool leaves = reactor->leaving_since > 0 && reactor->siblings == 0;
         if (now >= reactor->accept_pause_until && !leaves)
             accept_all(thread, ACCEPT_ALONE, now);

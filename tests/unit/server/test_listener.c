@@ -57,6 +57,7 @@ TEST(limit_of_connections_is_kept_and_waiting_clients_get_their_turn)
             while (client_silent(&clients[i + LIMIT], 10))
                 CHECK(mp_clock_now() - since < 3 * MP_NSEC_PER_SEC);
     }
+    CHECK_EQ(harness_logged(&h, "--worker-connections allows, 3"), 1); /* and not for each */
     harness_drain(&h);
     harness_done(&h);
 }
