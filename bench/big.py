@@ -231,7 +231,8 @@ def command(options: argparse.Namespace, port: int) -> list[str]:
     if millpond is None:
         raise SystemExit("big.py: millpond is not installed; see bench/README.md")
     words = [str(millpond), "-b", f"127.0.0.1:{port}", "-w", str(options.workers)]
-    return [*words, "--threads", "16", "--timeout", "120", "discard:app"]
+    limits = ["--limit-request-body", "0", "--limit-request-chunks", "0"]
+    return [*words, "--threads", "16", "--timeout", "120", *limits, "discard:app"]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -105,6 +105,7 @@ def _millpond(program: Path, want: Want) -> list[str]:
     return [
         *(str(program), "-b", f"127.0.0.1:{want.port}", "-w", "1"),
         *("--threads", str(want.threads), "--worker-connections", str(CONNECTIONS)),
+        *("--limit-keepalive-requests", "0"),
         f"{want.module}:app",
     ]
 
