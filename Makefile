@@ -54,7 +54,7 @@ tsan: ## the C tests under ThreadSanitizer
 	$(CHECK_TOOLS)
 	@tools/py tools/make_check.py --only tsan
 
-fuzz: ## a short fuzz of the parser
+fuzz: ## fuzzes what reads strangers' bytes; FUZZ_SECONDS=3600 for an hour each
 	$(CHECK_TOOLS)
 	@tools/py tools/make_check.py --only fuzz
 

@@ -31,7 +31,8 @@ from steps import (
     tracked,
 )
 
-FUZZ_SECONDS = "10"
+# For each target; `make fuzz FUZZ_SECONDS=3600` is a long run.
+FUZZ_SECONDS = os.environ.get("FUZZ_SECONDS", "10")
 ASAN = {
     # The interpreter itself leaks by design; Python's own allocator would hide our overruns.
     # A segmentation fault stays one: tests make some, and it fails the others all the same.
