@@ -1,0 +1,1 @@
+"""The parts of fuzz/differential.py: readers, inputs and the classes of disagreement."""
