@@ -8,7 +8,7 @@ BUILD_TOOLS = @tools/bootstrap.sh build
 CHECK_TOOLS = @tools/bootstrap.sh check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build bench bench-peers check format lint fuzz asan tsan coverage clean
+.PHONY: help run test build bench bench-peers check format lint fuzz asan tsan coverage soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,10 @@ fuzz: ## fuzzes what reads strangers' bytes; FUZZ_SECONDS=3600 for an hour each
 coverage: ## how much of src/http its unit tests reach, line by line and branch by branch
 	$(BUILD_TOOLS)
 	@tools/py tools/make_coverage.py
+
+soak: ## a server whose calls fail at random, under AddressSanitizer; MINUTES=30, SEED=n
+	$(CHECK_TOOLS)
+	@tools/py tools/make_soak.py
 
 clean: ## remove everything that these commands have made
 	rm -rf .build .venv .venvs .venv-bench
