@@ -175,11 +175,6 @@ def unit_tsan(log: Log) -> Counts:
     return suites.run_c_tests(log, program, folder, wrapper=wrapper, factor=4)
 
 
-def _runtime(name: str) -> str:
-    command = ["gcc", f"-print-file-name={name}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def pytest_asan(log: Log) -> Counts:
     """The integration tests on the newest interpreter, against an instrumented extension."""
     chosen, _ = find()
@@ -187,7 +182,7 @@ def pytest_asan(log: Log) -> Counts:
     requirements = [venvs.BUILD_REQUIREMENTS, venvs.TEST_REQUIREMENTS]
     venv = venvs.ensure(log, f"{one.label}-asan", one.path, requirements)
     venvs.install(log, venv, ["-Db_sanitize=address,undefined", "-Db_lundef=false"])
-    preload = {**ASAN, "LD_PRELOAD": f"{_runtime('libasan.so')} {_runtime('libubsan.so')}"}
+    preload = {**ASAN, "LD_PRELOAD": suites.sanitizer_runtimes()}
     return suites.run_pytest(log, venv / "bin" / "python", suites.INTEGRATION, env=preload)
 
 

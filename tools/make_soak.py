@@ -10,16 +10,12 @@ import os
 import subprocess
 from pathlib import Path
 
+import suites
 import venvs
 from find_pythons import find
 from steps import ROOT, Log, Report, main_program
 
 WRAPPED = ("malloc", "calloc", "realloc", "aligned_alloc")
-
-
-def _runtime(name: str) -> str:
-    command = ["gcc", f"-print-file-name={name}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def prepare(log: Log) -> Path:
@@ -40,8 +36,11 @@ def main() -> int:
     report.step("building with AddressSanitizer", lambda log: found.append(prepare(log)))
     if not found:
         return report.finish()
-    libraries = f"{_runtime('libasan.so')} {_runtime('libubsan.so')}"
-    words = [str(ROOT / "tests" / "faults" / "soak.py"), "--sanitizers", libraries]
+    words = [
+        str(ROOT / "tests" / "faults" / "soak.py"),
+        "--sanitizers",
+        suites.sanitizer_runtimes(),
+    ]
     words += ["--minutes", os.environ.get("MINUTES", "30")]
     if seed := os.environ.get("SEED"):
         words += ["--seed", seed]

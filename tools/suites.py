@@ -24,6 +24,16 @@ PYTEST_TIMEOUT = 2400
 SECOND_LOOKS = 3
 
 
+def sanitizer_runtimes() -> str:
+    """For LD_PRELOAD: the libraries that an instrumented extension needs in its interpreter."""
+    found = []
+    for name in ("libasan.so", "libubsan.so"):
+        command = ["gcc", f"-print-file-name={name}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found.append(done.stdout.strip())
+    return " ".join(found)
+
+
 def meson(log: Log, *, check: bool) -> Path:
     return venvs.tools(log, check=check) / "bin" / "meson"
 
