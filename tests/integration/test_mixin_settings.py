@@ -230,6 +230,8 @@ class SeesPool(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         self.request.recv(1)
         pool = self.server.pool  # type: ignore[attr-defined]
+        # A worker may serve before the master, whose word this is, has heard that it does.
+        wait_until(lambda: any(one.pid == os.getpid() for one in pool.status().workers), 10, "it")
         status = pool.status()
         mine = next(one for one in status.workers if one.pid == os.getpid())
         working = [one for one in mine.threads if one.state == "working"]
