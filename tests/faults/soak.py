@@ -32,6 +32,8 @@ from faults_app import FILE_SIZE, FILES, make_files  # noqa: E402  # isort: skip
 
 WORKERS = 2
 RATES = (0.001, 0.003, 0.01, 0.03, 0.05)
+RARE = ("fork", "thread")  # called when a worker or a thread is made
+RARE_RATES = (0.1, 0.3, 0.5)
 RECOVERY_SECONDS = 20.0
 QUIET_SECONDS = 6.0
 # The memory of a worker at the end, as a multiple of the most in the first three quiet times.
@@ -65,6 +67,7 @@ class Soak:
         self.findings: list[str] = []
         self.memory: list[dict[str, int]] = []
         self.rounds = 0
+        self.kills = 0
         self.started = time.monotonic()
         self.log_bytes = 0
 
@@ -80,7 +83,7 @@ class Soak:
     def fault_for_a_while(self) -> None:
         self.faults.clear()
         chosen = {
-            function: self.rng.choice(RATES)
+            function: self.rng.choice(RARE_RATES if function in RARE else RATES)
             for function in self.rng.sample(FUNCTIONS, self.rng.randrange(1, 7))
         }
         for function, rate in chosen.items():
@@ -98,6 +101,7 @@ class Soak:
         pids = self.server.worker_pids()
         if pids:
             os.kill(self.rng.choice(pids), 9)
+            self.kills += 1
 
     def recovers(self) -> bool:
         """Twenty requests in a row, and all workers are there."""
@@ -201,8 +205,10 @@ class Soak:
                 self.find(record[:3000])
         deaths = Counter(match.group(1) for match in DEATH.finditer(log))
         for reason, count in deaths.items():
-            if reason not in ("killed by SIGKILL",) and reason.startswith("killed"):
-                self.find(f"{count} workers {reason}")
+            if reason == "killed by SIGKILL":
+                count -= self.kills
+            if reason.startswith("killed") and count > 0:
+                self.find(f"{count} workers {reason}, not by this program")
 
     def judge_memory(self) -> None:
         if len(self.memory) < 6:
@@ -226,7 +232,7 @@ class Soak:
             + ", ".join(
                 f"{f} {self.faults.injected(f)} of {self.faults.calls(f)}" for f in FUNCTIONS
             ),
-            f"ends of workers: {dict(deaths)}",
+            f"ends of workers: {dict(deaths)}; killed here: {self.kills}",
             f"log: {len(log.splitlines())} lines, {dict(levels)}",
             f"memory in KiB, first: {self.memory[:1]}, last: {self.memory[-1:]}",
             f"findings: {len(self.findings)}",
