@@ -130,7 +130,13 @@ def _upgrade(case: Case) -> bool:
     asks = re.search(rb"(?i)upgrade", case.data) is not None or case.data.lstrip(
         b"\r\n"
     ).startswith(b"CONNECT")
-    return case.who == "llhttp" and asks and case.theirs.outcome == DONE and case.theirs.body == b""
+    return (
+        case.who == "llhttp"
+        and asks
+        and case.theirs.outcome == DONE
+        and case.theirs.body == b""
+        and set(_differ(case)) <= {"body", "end"}
+    )
 
 
 def _trailer_fields(case: Case) -> bool:
@@ -182,7 +188,11 @@ LOOSER = (
     Class(
         "minor version", "RFC 9110 2.5: as the highest minor version that is spoken", _minor_version
     ),
-    Class("upgrade", "RFC 9110 7.8: Upgrade may be ignored, and then the body is a body", _upgrade),
+    Class(
+        "upgrade",
+        "RFC 9110 7.8: Upgrade may be ignored, and then the body is a body; CONNECT (9.3.6) is answered 501",
+        _upgrade,
+    ),
     Class(
         "fields in a trailer", "RFC 9110 6.5.1: not merged, so they say nothing", _trailer_fields
     ),
@@ -192,34 +202,33 @@ LOOSER = (
 
 
 def _differ(case: Case) -> list[str]:
-    """In what two good readings differ."""
+    """In what two readings differ: their heads, as soon as both have one, and if both are whole the rest."""
     ours, theirs = case.ours, case.theirs
-    if ours.head is None or theirs.head is None:
-        return ["head"]
-    found = [
-        name
-        for name in ("method", "target", "version")
-        if getattr(ours.head, name) != getattr(theirs.head, name)
-    ]
-    if _lower(ours.head.fields) != _lower(theirs.head.fields):
-        found.append("fields")
-    if ours.body != theirs.body:
-        found.append("body")
-    if ours.used != theirs.used:
-        found.append("end")
+    found = []
+    if ours.head is not None and theirs.head is not None:
+        found = [
+            name
+            for name in ("method", "target", "version")
+            if getattr(ours.head, name) != getattr(theirs.head, name)
+        ]
+        if _lower(ours.head.fields) != _lower(theirs.head.fields):
+            found.append("fields")
+    if ours.outcome == theirs.outcome == DONE:
+        if ours.body != theirs.body:
+            found.append("body")
+        if ours.used != theirs.used:
+            found.append("end")
     return found
 
 
 def agree(case: Case) -> bool:
-    """Whether both read the same, or refuse both, or wait both."""
-    if case.ours.outcome != case.theirs.outcome:
-        return False
-    return case.ours.outcome != DONE or not _differ(case)
+    """Whether both read the same, or refuse both, or wait both; and no head is read differently."""
+    return case.ours.outcome == case.theirs.outcome and not _differ(case)
 
 
 def classify(case: Case) -> str | None:
     """The class of a disagreement; None: there is none for it."""
-    if case.ours.outcome == BAD:
+    if case.ours.outcome == BAD and case.theirs.outcome != BAD:
         return f"stricter: {case.ours.reason}" if case.ours.reason in STRICTER else None
     for one in LOOSER:
         if one.of(case):
