@@ -52,11 +52,12 @@ static void pause_accepting(struct mp_reactor *reactor, int error, int64_t now)
     if (reactor->accept_reported)
         return;
     reactor->accept_reported = true;
-    mp_log(
-        reactor->server->log, MP_LOG_ERROR,
-        "cannot accept connections: %s. Trying again every 0.25 s; raise the limit of open files "
-        "(ulimit -n) or lower --worker-connections",
-        strerror(-error));
+    const char *cure =
+        error == -EMFILE || error == -ENFILE
+            ? ". Raise the limit of open files (ulimit -n) or lower --worker-connections"
+            : "";
+    mp_log(reactor->server->log, MP_LOG_ERROR,
+           "cannot accept connections: %s; trying again every 0.25 s%s", strerror(-error), cure);
 }
 
 /* Of a protocol whose connections all want a thread: how many may be here at once. While threads
