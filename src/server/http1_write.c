@@ -17,7 +17,8 @@ enum {
     OUTPUT_TURN = 1 << 20,
 };
 
-/* How long what a client sends after its last answer is read, and how long it may pause. */
+/* How long what a client sends after its last answer is read, and how long it may pause; no longer
+ * than a pause when the worker is to end. */
 #define LINGER_TOTAL (30 * MP_NSEC_PER_SEC)
 #define LINGER_PAUSE (2 * MP_NSEC_PER_SEC)
 
@@ -27,8 +28,9 @@ enum {
 static bool linger_on(struct mp_conn *conn, int64_t now)
 {
     const struct mp_worker_options *options = mp_http1_server(conn)->options;
-    int64_t left = conn->phase_start + LINGER_TOTAL - now;
-    int64_t pause = conn->reactor->draining ? options->drain_idle : LINGER_PAUSE;
+    bool draining = conn->reactor->draining != 0;
+    int64_t left = conn->phase_start + (draining ? LINGER_PAUSE : LINGER_TOTAL) - now;
+    int64_t pause = draining ? options->drain_idle : LINGER_PAUSE;
     if (left > 0)
         mp_reactor_set_deadline(conn, now, pause < left ? pause : left);
     mp_pace_begin(&conn->pace, now, 0);
