@@ -176,6 +176,19 @@ void harness_open(const struct harness *h, struct client *client)
     client_init(client, harness_connect(h, 0));
 }
 
+void harness_begin(struct harness *h, struct client *client)
+{
+    harness_start(h);
+    harness_open(h, client);
+}
+
+void harness_finish(struct harness *h, struct client *client)
+{
+    client_done(client);
+    harness_drain(h);
+    harness_done(h);
+}
+
 void harness_get(const struct harness *h, const char *path, int status)
 {
     struct client client;

@@ -58,6 +58,9 @@ void harness_done(struct harness *h);
 /* A connection to a listener, blocking, with a time limit for each call. */
 int harness_connect(const struct harness *h, size_t listener);
 void harness_open(const struct harness *h, struct client *client);
+/* Starts the worker, and opens a connection to it; and the end of both. */
+void harness_begin(struct harness *h, struct client *client);
+void harness_finish(struct harness *h, struct client *client);
 /* A request on a connection of its own; its answer has to be status. */
 void harness_get(const struct harness *h, const char *path, int status);
 

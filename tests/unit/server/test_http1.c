@@ -9,19 +9,6 @@
 
 #include "harness.h"
 
-static void start(struct harness *h, struct client *client)
-{
-    harness_start(h);
-    harness_open(h, client);
-}
-
-static void finish(struct harness *h, struct client *client)
-{
-    client_done(client);
-    harness_drain(h);
-    harness_done(h);
-}
-
 static void expect_echo(struct client *client, const char *body, size_t n)
 {
     struct reply reply;
@@ -43,7 +30,7 @@ TEST(bytes_one_at_a_time)
     struct harness h;
     struct client client;
     harness_init(&h, true);
-    start(&h, &client);
+    harness_begin(&h, &client);
     for (size_t i = 0; i < sizeof(text) - 1; i++) {
         client_send(&client, text + i, 1);
         if (i % 8 == 0)
@@ -52,7 +39,7 @@ TEST(bytes_one_at_a_time)
     expect_echo(&client, "hello", 5);
     expect_echo(&client, "abcde", 5);
     expect_echo(&client, "Hello, pond.\n", 13);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(two_pieces_at_every_place)
@@ -63,14 +50,14 @@ TEST(two_pieces_at_every_place)
     struct harness h;
     struct client client;
     harness_init(&h, true);
-    start(&h, &client);
+    harness_begin(&h, &client);
     for (size_t i = 1; i < sizeof(text) - 1; i++) {
         client_send(&client, text, i);
         harness_sleep_ms(1);
         client_send(&client, text + i, sizeof(text) - 1 - i);
         expect_echo(&client, "hello", 5);
     }
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(pipelined_requests_are_answered_in_order)
@@ -81,7 +68,7 @@ TEST(pipelined_requests_are_answered_in_order)
     char text[COUNT * 100] = "";
     char *at = text;
     harness_init(&h, true);
-    start(&h, &client);
+    harness_begin(&h, &client);
     for (int i = 0; i < COUNT; i++) {
         const char *path = i % 5 == 0 ? "sleep/2000" : i % 5 == 1 ? "big/20000" : "cpu/10";
         at += sprintf(at, "GET /%s?id=%d HTTP/1.1\r\nHost: h\r\n\r\n", path, i);
@@ -94,7 +81,7 @@ TEST(pipelined_requests_are_answered_in_order)
         CHECK_EQ(strtol(reply_field(&reply, "X-Id"), NULL, 10), i);
         reply_done(&reply);
     }
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 /* The next request arrives while a long answer is being written: its event meets a closed gate. */
@@ -107,7 +94,7 @@ TEST(request_during_a_long_answer_is_not_forgotten)
                            "/sleep/30000?id=1"};
     harness_init(&h, true);
     h.options.keep_alive = 60 * MP_NSEC_PER_SEC;
-    start(&h, &client);
+    harness_begin(&h, &client);
     for (int i = 0; i < 40; i++) {
         client_get(&client, paths[i % 4]);
         harness_sleep_ms(i % 7);
@@ -119,7 +106,7 @@ TEST(request_during_a_long_answer_is_not_forgotten)
         CHECK_STR(reply_field(&reply, "X-Id"), "2");
         reply_done(&reply);
     }
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 static char *pattern(size_t n)
@@ -138,7 +125,7 @@ TEST(bodies_of_all_sizes)
     char *body = pattern(3000000);
     harness_init(&h, true);
     h.options.body_memory = 262144;
-    start(&h, &client);
+    harness_begin(&h, &client);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         snprintf(head, sizeof(head),
                  "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", sizes[i]);
@@ -149,7 +136,7 @@ TEST(bodies_of_all_sizes)
         expect_echo(&client, "Hello, pond.\n", 13);
     }
     free(body);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(chunked_bodies_of_all_sizes)
@@ -161,7 +148,7 @@ TEST(chunked_bodies_of_all_sizes)
     char *body = pattern(1000000);
     harness_init(&h, true);
     h.options.body_memory = 50000;
-    start(&h, &client);
+    harness_begin(&h, &client);
     for (size_t i = 0; i < 5; i++) {
         size_t step = sizes[i] < 7777 ? 3 : 7777;
         client_puts(&client,
@@ -178,7 +165,7 @@ TEST(chunked_bodies_of_all_sizes)
         expect_echo(&client, "Hello, pond.\n", 13);
     }
     free(body);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(expect_100_continue)
@@ -190,7 +177,7 @@ TEST(expect_100_continue)
     struct reply reply;
     harness_init(&h, true);
     h.options.body_max = 1000;
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_puts(&client, head);
     CHECK(client_reply(&client, false, &reply));
     CHECK_EQ(reply.status, 100);
@@ -209,7 +196,7 @@ TEST(expect_100_continue)
     client_puts(&client, "POST /echo HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
                          "Content-Length: 5000\r\n\r\n");
     client_refused(&client, 413);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 /* ---- refusals ---------------------------------------------------------------------------- */
@@ -220,12 +207,12 @@ static void refused(const char *request, int status)
     struct client client;
     harness_init(&h, true);
     h.options.body_max = 1000;
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_puts(&client, request);
     client_refused(&client, status);
     CHECK_EQ(h.testapp.handled, 0);
     CHECK_EQ(harness_slot(&h)->bad_requests, 1);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(refusals)
@@ -254,7 +241,7 @@ static void refused_head(const char *first, const char *second, int status)
     struct client client;
     struct reply reply;
     harness_init(&h, true);
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_puts(&client, first);
     if (second) {
         CHECK(client_silent(&client, 100));
@@ -264,7 +251,7 @@ static void refused_head(const char *first, const char *second, int status)
     CHECK_EQ(reply.status, status);
     CHECK(client_at_end(&client, 5000));
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(refused_head_requests_get_no_content)
@@ -325,7 +312,7 @@ TEST(large_head_that_is_allowed)
     char *text = malloc(100000);
     char *at = text + sprintf(text, "GET / HTTP/1.1\r\nHost: h\r\n");
     harness_init(&h, true);
-    start(&h, &client);
+    harness_begin(&h, &client);
     for (int i = 0; i < 7; i++)
         at += sprintf(at, "X-%d: %08000d\r\n", i, 1);
     strcpy(at, "\r\n");
@@ -334,7 +321,7 @@ TEST(large_head_that_is_allowed)
         expect_echo(&client, "Hello, pond.\n", 13);
     }
     free(text);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 /* ---- ends -------------------------------------------------------------------------------- */
@@ -372,7 +359,7 @@ TEST(refusal_of_a_half_closed_client_ends_without_a_reset)
     char byte;
     harness_init(&h, true);
     h.options.body_max = 1000;
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_get(&client, "/sleep/100000");
     client_puts(&client, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
     client_send(&client, body, 100000);
@@ -384,7 +371,7 @@ TEST(refusal_of_a_half_closed_client_ends_without_a_reset)
     reply_done(&reply);
     CHECK_EQ(recv(client.fd, &byte, 1, 0), 0);
     free(body);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(close_is_obeyed_and_what_follows_is_no_request)
@@ -393,7 +380,7 @@ TEST(close_is_obeyed_and_what_follows_is_no_request)
     struct client client;
     struct reply reply;
     harness_init(&h, true);
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_puts(&client, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
                          "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     CHECK(client_reply(&client, false, &reply));
@@ -401,7 +388,7 @@ TEST(close_is_obeyed_and_what_follows_is_no_request)
     CHECK(client_at_end(&client, 5000));
     reply_done(&reply);
     CHECK_EQ(h.testapp.handled, 1);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(half_closed_clients_get_their_answers_and_an_end)
@@ -501,14 +488,14 @@ TEST(idle_connections_are_closed_after_keep_alive)
     struct reply reply;
     harness_init(&h, true);
     h.options.keep_alive = 400 * MP_NSEC_PER_MSEC;
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_exchange(&client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200, &reply);
     reply_done(&reply);
     int64_t since = mp_clock_now();
     CHECK(client_at_end(&client, 5000));
     CHECK(elapsed_ms(since) >= 390);
     CHECK(elapsed_ms(since) < 3000);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(keep_alive_of_zero_closes_after_each_answer)
@@ -518,12 +505,12 @@ TEST(keep_alive_of_zero_closes_after_each_answer)
     struct reply reply;
     harness_init(&h, true);
     h.options.keep_alive = 0;
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_exchange(&client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200, &reply);
     CHECK_STR(reply_field(&reply, "Connection"), "close");
     CHECK(client_at_end(&client, 2000));
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(no_directory_for_bodies)
@@ -534,12 +521,12 @@ TEST(no_directory_for_bodies)
     harness_init(&h, true);
     h.options.tmp_dir = "/nonexistent/dir";
     h.options.body_memory = 1000;
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_puts(&client, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n");
     client_send(&client, body, sizeof(body));
     client_refused(&client, 503);
     harness_get(&h, "/", 200);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(unix_socket)
@@ -556,5 +543,5 @@ TEST(unix_socket)
     client_exchange(&client, "GET /big/1000000?id=1 HTTP/1.1\r\nHost: h\r\n\r\n", 200, &reply);
     CHECK_EQ(reply.size, 1000000);
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }

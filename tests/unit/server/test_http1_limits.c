@@ -8,19 +8,6 @@
 
 #include "harness.h"
 
-static void start(struct harness *h, struct client *client)
-{
-    harness_start(h);
-    harness_open(h, client);
-}
-
-static void finish(struct harness *h, struct client *client)
-{
-    client_done(client);
-    harness_drain(h);
-    harness_done(h);
-}
-
 static int64_t elapsed_ms(int64_t since)
 {
     return (mp_clock_now() - since) / MP_NSEC_PER_MSEC;
@@ -34,7 +21,7 @@ TEST(slow_head_is_answered_408)
     struct client client;
     harness_init(&h, true);
     h.options.header_timeout = 500 * MP_NSEC_PER_MSEC;
-    start(&h, &client);
+    harness_begin(&h, &client);
     int64_t since = mp_clock_now();
     client_puts(&client, "GET / HTTP/1.1\r\nX: ");
     while (client_silent(&client, 50))
@@ -42,7 +29,7 @@ TEST(slow_head_is_answered_408)
     CHECK(elapsed_ms(since) >= 490);
     CHECK(elapsed_ms(since) < 3000);
     client_refused(&client, 408);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(connection_without_a_byte_is_closed_silently)
@@ -51,9 +38,9 @@ TEST(connection_without_a_byte_is_closed_silently)
     struct client client;
     harness_init(&h, true);
     h.options.header_timeout = 300 * MP_NSEC_PER_MSEC;
-    start(&h, &client);
+    harness_begin(&h, &client);
     CHECK(client_at_end(&client, 5000));
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 static void drip_body(struct client *client, size_t n, int pause_ms, int times)
@@ -71,12 +58,12 @@ TEST(slow_body_is_answered_408)
     harness_init(&h, true);
     h.options.body_timeout = 500 * MP_NSEC_PER_MSEC;
     h.options.body_rate = 1000;
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_puts(&client, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
     drip_body(&client, 1, 50, 200);
     client_refused(&client, 408);
     CHECK_EQ(h.testapp.handled, 0);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(body_that_keeps_the_rate_is_not_cut)
@@ -86,7 +73,7 @@ TEST(body_that_keeps_the_rate_is_not_cut)
     harness_init(&h, true);
     h.options.body_timeout = 200 * MP_NSEC_PER_MSEC;
     h.options.body_rate = 2000;
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_puts(&client, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n");
     drip_body(&client, 1000, 50, 40);
     struct reply reply;
@@ -94,7 +81,7 @@ TEST(body_that_keeps_the_rate_is_not_cut)
     CHECK_EQ(reply.status, 200);
     CHECK_EQ(reply.size, 40000);
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 static void expect_cut_body(uint64_t rate, int pause_ms)
@@ -104,13 +91,13 @@ static void expect_cut_body(uint64_t rate, int pause_ms)
     harness_init(&h, true);
     h.options.body_timeout = 300 * MP_NSEC_PER_MSEC;
     h.options.body_rate = rate;
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_puts(&client, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
     drip_body(&client, 1000, pause_ms, 500);
     int64_t since = mp_clock_now();
     client_refused(&client, 408);
     CHECK(elapsed_ms(since) < 5000);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 /* What came in an earlier period is not saved up: at 1000 bytes a second on average it would have
@@ -134,7 +121,7 @@ static void expect_pieces(const char *framing, const char *const *pieces, size_t
     struct client client;
     struct reply reply;
     harness_init(&h, true);
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_puts(&client, "POST /echo?id=5 HTTP/1.1\r\nHost: h\r\n");
     client_puts(&client, framing);
     for (size_t i = 0; i < count; i++) {
@@ -147,7 +134,7 @@ static void expect_pieces(const char *framing, const char *const *pieces, size_t
     CHECK_MEM(reply.body, body, reply.size);
     CHECK_STR(reply_field(&reply, "X-Id"), "5"); /* of the head, which was parsed again */
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(counted_body_in_slow_pieces)
@@ -177,7 +164,7 @@ TEST(body_that_changes_its_pace)
         body[i] = (char)(i * 7 + i / 251);
     harness_init(&h, true);
     h.options.body_memory = 100000;
-    start(&h, &client);
+    harness_begin(&h, &client);
     /* A long head: it has to come back whole. */
     int n = snprintf(head, sizeof(head),
                      "POST /echo HTTP/1.1\r\nHost: h\r\nX: %03000d\r\nContent-Length: %d\r\n\r\n",
@@ -200,7 +187,7 @@ TEST(body_that_changes_its_pace)
     CHECK_MEM(reply.body, body, SIZE);
     reply_done(&reply);
     free(body);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(folded_requests_are_given_up_with_their_connections)
@@ -248,7 +235,7 @@ TEST(number_of_chunks_is_bounded)
     struct reply reply;
     harness_init(&h, true);
     h.options.chunks_max = 10;
-    start(&h, &client);
+    harness_begin(&h, &client);
     send_chunks(&client, 10);
     CHECK(client_reply(&client, false, &reply));
     CHECK_EQ(reply.status, 200);
@@ -258,7 +245,7 @@ TEST(number_of_chunks_is_bounded)
     client_refused(&client, 413);
     CHECK_EQ(h.testapp.handled, 1);
     CHECK_EQ(harness_logged(&h, "--limit-request-chunks"), 1);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 /* How many of count requests, sent at once, are answered; the last of them says that it is. */
@@ -286,7 +273,7 @@ TEST(requests_sent_ahead_are_bounded)
     struct client client;
     harness_init(&h, true);
     h.options.pipelined_max = 10;
-    start(&h, &client);
+    harness_begin(&h, &client);
     /* One is not ahead of anything. */
     CHECK_EQ(count_answers(&client, 10), 10);
     harness_sleep_ms(20);
@@ -295,7 +282,7 @@ TEST(requests_sent_ahead_are_bounded)
     int answers = count_answers(&client, 1000);
     CHECK(answers >= 11 && answers < 1000);
     CHECK_EQ(harness_logged(&h, "--limit-pipelined-requests"), 1);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(requests_on_a_connection_are_bounded)
@@ -304,7 +291,7 @@ TEST(requests_on_a_connection_are_bounded)
     struct client client;
     harness_init(&h, true);
     h.options.keep_alive_max = 3;
-    start(&h, &client);
+    harness_begin(&h, &client);
     for (int i = 0; i < 3; i++) {
         struct reply reply;
         client_exchange(&client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200, &reply);
@@ -313,7 +300,7 @@ TEST(requests_on_a_connection_are_bounded)
         reply_done(&reply);
     }
     CHECK(client_at_end(&client, 2000));
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(connection_that_is_too_old_ends)
@@ -325,7 +312,7 @@ TEST(connection_that_is_too_old_ends)
     struct reply reply;
     harness_init(&h, true);
     h.options.connection_timeout = 500 * MP_NSEC_PER_MSEC;
-    start(&h, &idle);
+    harness_begin(&h, &idle);
     harness_open(&h, &busy);
     harness_open(&h, &dripping);
     int64_t since = mp_clock_now();
@@ -347,7 +334,7 @@ TEST(connection_that_is_too_old_ends)
     CHECK(client_at_end(&idle, 5000));
     client_done(&busy);
     client_done(&dripping);
-    finish(&h, &idle);
+    harness_finish(&h, &idle);
 }
 
 /* ---- temporary files ---------------------------------------------------------------------- */
@@ -362,7 +349,7 @@ TEST(bodies_beyond_the_bound_of_temporary_files_are_refused)
     harness_init(&h, true);
     h.options.body_memory = 1000;
     h.options.temp_size = 30000;
-    start(&h, &first);
+    harness_begin(&h, &first);
     client_puts(&first, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n");
     client_send(&first, body, SIZE - 1);
     harness_sleep_ms(50);
@@ -377,7 +364,7 @@ TEST(bodies_beyond_the_bound_of_temporary_files_are_refused)
     CHECK_EQ(reply.size, SIZE);
     reply_done(&reply);
     client_done(&second);
-    finish(&h, &first);
+    harness_finish(&h, &first);
 }
 
 TEST(number_of_temporary_files_is_bounded)
@@ -388,7 +375,7 @@ TEST(number_of_temporary_files_is_bounded)
     harness_init(&h, true);
     h.options.body_memory = 1000;
     h.options.temp_files = 1;
-    start(&h, &client);
+    harness_begin(&h, &client);
     struct client other;
     client_puts(&client, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n");
     client_send(&client, body, 10000);
@@ -407,7 +394,7 @@ TEST(number_of_temporary_files_is_bounded)
     CHECK(client_reply(&client, false, &reply));
     CHECK_EQ(reply.status, 200);
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 /* ---- the end ------------------------------------------------------------------------------ */
@@ -421,12 +408,12 @@ TEST(refusal_reaches_a_client_that_goes_on_sending)
     static char block[1 << 20];
     harness_init(&h, true);
     h.options.body_max = 1000;
-    start(&h, &client);
+    harness_begin(&h, &client);
     client_puts(&client, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 16777216\r\n\r\n");
     for (int i = 0; i < 16; i++)
         CHECK(client_try_send(&client, block, sizeof(block)));
     CHECK(client_reply(&client, false, &reply));
     CHECK_EQ(reply.status, 413);
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }

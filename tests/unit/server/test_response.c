@@ -330,15 +330,7 @@ static void start(struct harness *h, struct client *client)
 {
     harness_init(h, true);
     h->testapp.custom = custom;
-    harness_start(h);
-    harness_open(h, client);
-}
-
-static void finish(struct harness *h, struct client *client)
-{
-    client_done(client);
-    harness_drain(h);
-    harness_done(h);
+    harness_begin(h, client);
 }
 
 static void ask(struct client *client, const char *method, const char *name, unsigned minor,
@@ -421,7 +413,7 @@ TEST(framing_in_http11_on_one_connection)
         reply_done(&reply);
     }
     CHECK(client_silent(&client, 20));
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(head_has_the_same_fields_and_no_body)
@@ -439,7 +431,7 @@ TEST(head_has_the_same_fields_and_no_body)
         reply_done(&reply);
         CHECK(client_silent(&client, 5));
     }
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(http10_without_keep_alive_closes)
@@ -459,7 +451,7 @@ TEST(http10_without_keep_alive_closes)
         reply_done(&reply);
         client_done(&client);
     }
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(http10_keep_alive_is_kept_when_the_length_is_known)
@@ -481,7 +473,7 @@ TEST(http10_keep_alive_is_kept_when_the_length_is_known)
     CHECK(reply.until_close);
     CHECK_STR(reply.body, "onetwo");
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(fields_of_the_handler_replace_the_servers_own)
@@ -501,7 +493,7 @@ TEST(fields_of_the_handler_replace_the_servers_own)
     CHECK_STR(reply_field(&reply, "X-Second"), "2");
     CHECK_STR(reply_field(&reply, "Server"), "millpond");
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(too_little_cuts_the_connection)
@@ -515,7 +507,7 @@ TEST(too_little_cuts_the_connection)
     CHECK(!reply.complete);
     CHECK_EQ(reply.size, 3);
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(failure_after_the_commitment_cuts_the_connection)
@@ -529,7 +521,7 @@ TEST(failure_after_the_commitment_cuts_the_connection)
     CHECK(!reply.complete);
     CHECK_EQ(reply.size, 12000);
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(failure_text_has_nothing_of_the_handler)
@@ -542,7 +534,7 @@ TEST(failure_text_has_nothing_of_the_handler)
     CHECK(!reply_field(&reply, "X-Lost"));
     CHECK_STR(reply.body, "Internal Server Error\n");
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(flush_lets_bytes_leave_while_the_handler_runs)
@@ -569,7 +561,7 @@ TEST(flush_lets_bytes_leave_while_the_handler_runs)
     CHECK_EQ(reply.size, 10003);
     CHECK(reply.complete);
     reply_done(&reply);
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 TEST(flush_leaves_nothing_behind_that_no_event_would_send)
@@ -590,7 +582,7 @@ TEST(flush_leaves_nothing_behind_that_no_event_would_send)
         while (h.testapp.inside > 0)
             harness_sleep_ms(1);
     }
-    finish(&h, &client);
+    harness_finish(&h, &client);
 }
 
 static void check_pattern(const struct reply *reply, uint64_t id)
@@ -698,9 +690,7 @@ TEST(client_that_never_reads_is_given_up)
     for (int i = 0; i < 300 && harness_slot(&h)->connections != 0; i++)
         harness_sleep_ms(10);
     CHECK_EQ(harness_slot(&h)->connections, 0);
-    client_done(&client);
-    harness_drain(&h);
-    harness_done(&h);
+    harness_finish(&h, &client);
 }
 
 /* Reads n bytes in each of the pauses, until the server ends it or limit bytes are there. */
@@ -732,9 +722,7 @@ TEST(client_that_reads_slowly_but_steadily_gets_everything)
     client_get(&client, "/big/12000000");
     CHECK(sip(&client, 4096, 10, 400000) >= 400000);
     CHECK_EQ(harness_slot(&h)->connections, 1);
-    client_done(&client);
-    harness_drain(&h);
-    harness_done(&h);
+    harness_finish(&h, &client);
 }
 
 TEST(client_that_reads_below_the_rate_is_cut)
@@ -750,7 +738,5 @@ TEST(client_that_reads_below_the_rate_is_cut)
     for (int i = 0; i < 1000 && (i < 10 || harness_slot(&h)->connections != 0); i++)
         CHECK_EQ(sip(&client, 4096, 10, 1), 4096);
     CHECK_EQ(harness_slot(&h)->connections, 0);
-    client_done(&client);
-    harness_drain(&h);
-    harness_done(&h);
+    harness_finish(&h, &client);
 }
