@@ -17,8 +17,10 @@ enum mp_control_verb {
                              scoreboard, to read, comes with it */
     MP_CONTROL_WORKERS,   /* value: how many workers more, or less */
     MP_CONTROL_RETIRE,    /* value: number of a worker, from 1: its replacement first, then it */
-    MP_CONTROL_DUMP, /* value: number of a worker; with a descriptor of a pipe or a socket, into
-                        which it writes where its threads stand, and which it closes then */
+    MP_CONTROL_DUMP,   /* value: number of a worker; with a descriptor of a pipe or a socket, into
+                          which it writes where its threads stand, and which it closes then */
+    MP_CONTROL_RELOAD, /* new code and configuration; the answer's value is the number of this
+                          reload, which is over when reload_finished is as much */
 };
 
 struct mp_control_request {

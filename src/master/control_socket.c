@@ -207,8 +207,16 @@ static void dump(struct mp_master *master, int number, int fd, struct answer *an
         refuse(answer, EAGAIN, "worker %d does not listen to its master", number);
 }
 
+static void reload(struct mp_master *master, struct answer *answer, int64_t now)
+{
+    if (mp_reload_ask(master, "a client of the control socket", now) == 0)
+        answer->head.value = (int32_t)master->reload.asked;
+    else
+        refuse(answer, ESHUTDOWN, "the server is stopping");
+}
+
 static void act(struct mp_master *master, const struct mp_control_request *request, int fd,
-                struct answer *answer)
+                struct answer *answer, int64_t now)
 {
     answer->head.verb = request->verb;
     switch (request->verb) {
@@ -223,6 +231,9 @@ static void act(struct mp_master *master, const struct mp_control_request *reque
         break;
     case MP_CONTROL_DUMP:
         dump(master, request->value, fd, answer);
+        break;
+    case MP_CONTROL_RELOAD:
+        reload(master, answer, now);
         break;
     default:
         refuse(answer, ENOSYS,
@@ -244,7 +255,7 @@ static void send_answer(struct mp_control_client *client, const struct answer *a
 }
 
 static void answer_request(struct mp_master *master, struct mp_control_client *client,
-                           const struct mp_control_request *request, int fd)
+                           const struct mp_control_request *request, int fd, int64_t now)
 {
     struct answer answer;
     int board = -1;
@@ -258,7 +269,7 @@ static void answer_request(struct mp_master *master, struct mp_control_client *c
                ") speaks version %u of the control protocol, not %u",
                MP_CONTROL_VERSION, request->version);
     else
-        act(master, request, fd, &answer);
+        act(master, request, fd, &answer, now);
     if (request->verb == MP_CONTROL_HELLO && answer.head.status == 0)
         board = mp_scoreboard_fd(master->board);
     send_answer(client, &answer, board);
@@ -276,7 +287,7 @@ static void answer_garbage(struct mp_control_client *client)
     mp_fd_close(&client->fd);
 }
 
-static void hear(struct mp_master *master, struct mp_control_client *client)
+static void hear(struct mp_master *master, struct mp_control_client *client, int64_t now)
 {
     for (int i = 0; i < REQUESTS_MOST && client->fd >= 0; i++) {
         struct mp_control_request request;
@@ -291,7 +302,7 @@ static void hear(struct mp_master *master, struct mp_control_client *client)
         else if (n != (ssize_t)sizeof(request) || request.magic != MP_CONTROL_MAGIC)
             answer_garbage(client);
         else
-            answer_request(master, client, &request, fd);
+            answer_request(master, client, &request, fd, now);
         mp_fd_close(&fd);
     }
 }
@@ -367,7 +378,7 @@ void mp_control_socket_read(struct mp_master *master, const struct pollfd *polls
             more = true;
         for (size_t j = 0; j < MP_CONTROL_CLIENTS; j++) {
             if (control->clients[j].fd == polls[i].fd) {
-                hear(master, &control->clients[j]);
+                hear(master, &control->clients[j], now);
                 break;
             }
         }

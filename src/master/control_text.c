@@ -84,6 +84,32 @@ static void add_sizes(struct lines *lines, const struct mp_master *master)
     add(lines, "connections_max %u\n", worker->connections);
 }
 
+static const char *reload_state(enum mp_reload_state state)
+{
+    switch (state) {
+    case MP_RELOAD_IDLE:
+        return "idle";
+    case MP_RELOAD_WANTED:
+    case MP_RELOAD_LOADING:
+        return "loading";
+    case MP_RELOAD_PROVING:
+        return "proving";
+    case MP_RELOAD_ROLLING:
+        return "rolling";
+    }
+    return "idle";
+}
+
+static void add_reload(struct lines *lines, const struct mp_reload *reload)
+{
+    add(lines, "reload %s\n", reload_state(reload->state));
+    add(lines, "reload_asked %u\n", reload->asked);
+    add(lines, "reload_finished %u\n", reload->finished);
+    add(lines, "reload_failures %u\n", reload->failures);
+    if (reload->why[0])
+        add_text(lines, "reload_why", reload->why);
+}
+
 static void add_options(struct lines *lines, const struct mp_master_options *options)
 {
     add(lines, "preload %d\n", options->preload);
@@ -118,7 +144,8 @@ void mp_control_text_describe(const struct mp_master *master, char *text, size_t
     add(&lines, "pid %d\n", (int)master->pid);
     add(&lines, "started_ns %lld\n", (long long)master->started);
     add(&lines, "stage %s\n", stage_name(master->stage));
-    add(&lines, "generation %u\n", master->generation);
+    add(&lines, "generation %u\n", master->zygotes[master->current].generation);
+    add_reload(&lines, &master->reload);
     add_sizes(&lines, master);
     add_options(&lines, &master->options);
     add_backlog(&lines, master);

@@ -94,17 +94,34 @@ static struct mp_worker_handle *find_youngest(struct mp_master *master)
     return youngest;
 }
 
-static void want_one(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
+static void note_replaced(struct mp_worker_handle *handle, const struct mp_worker_handle *retiring,
+                          int64_t now)
 {
-    struct mp_worker_handle *retiring = find_unreplaced(master);
-
-    mp_worker_handle_want(handle, now);
-    if (!retiring)
-        return;
     handle->replaces = (int)retiring->slot;
     handle->old_slot = retiring->slot;
     handle->old_pid = retiring->pid;
     handle->old_time = now;
+}
+
+static void want_one(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
+{
+    const struct mp_worker_handle *retiring = find_unreplaced(master);
+
+    mp_worker_handle_want(handle, now);
+    if (retiring)
+        note_replaced(handle, retiring, now);
+}
+
+struct mp_worker_handle *mp_crew_replace(struct mp_master *master,
+                                         const struct mp_worker_handle *retiring, int64_t now)
+{
+    struct mp_worker_handle *handle = find_free(master);
+
+    if (!handle)
+        return NULL;
+    mp_worker_handle_want(handle, now);
+    note_replaced(handle, retiring, now);
+    return handle;
 }
 
 void mp_crew_free_seats(struct mp_master *master, const struct mp_worker_handle *handle)
@@ -113,15 +130,23 @@ void mp_crew_free_seats(struct mp_master *master, const struct mp_worker_handle 
         mp_seats_set(master->board, handle->slot, 0);
 }
 
+static void unwant(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
+{
+    handle->asked_to_leave = true;
+    mp_reload_on_end(master, handle, now);
+    mp_worker_handle_unwant(handle);
+    mp_crew_free_seats(master, handle);
+}
+
 static void let_go(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
 {
     if (handle->state == MP_HANDLE_WAITING) {
-        mp_worker_handle_unwant(handle);
-        mp_crew_free_seats(master, handle);
+        unwant(master, handle, now);
         return;
     }
     handle->replaces = -1;
     mp_crew_drain(master, handle, false, now + master->options.graceful_timeout);
+    mp_reload_on_end(master, handle, now);
 }
 
 static void balance(struct mp_master *master, int64_t now)
@@ -144,9 +169,9 @@ static void balance(struct mp_master *master, int64_t now)
  * application has once been loaded: an application that cannot be loaded says so once, and ends the
  * program.
  */
-static bool may_spawn(const struct mp_master *master)
+static bool may_spawn(struct mp_master *master, const struct mp_worker_handle *handle)
 {
-    if (master->zygote.state != MP_ZYGOTE_WAITING)
+    if (mp_reload_zygote_for(master, handle)->state != MP_ZYGOTE_WAITING)
         return false;
     if (master->options.preload || master->ever_ready)
         return true;
@@ -192,7 +217,7 @@ static void take_seats(struct mp_master *master, unsigned slot, unsigned seats)
 }
 
 static void prepare_slot(struct mp_master *master, const struct mp_worker_handle *handle,
-                         int64_t now)
+                         unsigned generation, int64_t now)
 {
     struct mp_sb_worker *slot = mp_scoreboard_worker(master->board, handle->slot);
 
@@ -200,7 +225,7 @@ static void prepare_slot(struct mp_master *master, const struct mp_worker_handle
 
     mp_scoreboard_reset_worker(master->board, handle->slot);
     take_seats(master, handle->slot, seats);
-    atomic_store_explicit(&slot->generation, master->generation, memory_order_relaxed);
+    atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
     atomic_store_explicit(&slot->started, now, memory_order_relaxed);
     show_state(master, handle, MP_SB_WORKER_STARTING);
 }
@@ -208,6 +233,7 @@ static void prepare_slot(struct mp_master *master, const struct mp_worker_handle
 static void spawn(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
 {
     struct mp_zygote_message order = {.verb = MP_ZYGOTE_SPAWN, .slot = handle->slot};
+    struct mp_zygote_handle *zygote = mp_reload_zygote_for(master, handle);
     int fds[2];
     int err = mp_socket_pair(fds);
 
@@ -216,9 +242,9 @@ static void spawn(struct mp_master *master, struct mp_worker_handle *handle, int
         return;
     }
     order.serial = ++master->serial;
-    order.generation = master->generation;
-    prepare_slot(master, handle, now);
-    err = mp_zygote_handle_order(master, &order, fds[1]);
+    order.generation = zygote->generation;
+    prepare_slot(master, handle, zygote->generation, now);
+    err = mp_zygote_handle_order(zygote, &order, fds[1]);
     mp_fd_close(&fds[1]);
     if (err) {
         mp_fd_close(&fds[0]);
@@ -227,6 +253,7 @@ static void spawn(struct mp_master *master, struct mp_worker_handle *handle, int
         return;
     }
     mp_worker_handle_asked(handle, order.serial, fds[0], now);
+    handle->generation = order.generation;
 }
 
 static void tell(struct mp_worker_handle *handle, uint32_t verb, bool stopping)
@@ -271,6 +298,15 @@ static void stop_one(struct mp_master *master, struct mp_worker_handle *handle, 
     tell(handle, verb, true);
     mp_worker_handle_leave(handle, deadline);
     show_state(master, handle, MP_SB_WORKER_DRAINING);
+}
+
+void mp_crew_dismiss(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
+{
+    handle->proving = false;
+    if (handle->state == MP_HANDLE_WAITING)
+        unwant(master, handle, now);
+    else
+        stop_one(master, handle, MP_WORKER_QUIT, now, now + STARTING_LEAVE_TIMEOUT);
 }
 
 void mp_crew_stop(struct mp_master *master, uint32_t verb, int64_t now, int64_t deadline)
@@ -343,6 +379,19 @@ static void on_silent(struct mp_master *master, struct mp_worker_handle *handle,
               silence, now);
 }
 
+/* Until its answers have ended, the order stands. */
+static void on_unanswered(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
+{
+    struct mp_zygote_handle *zygote = mp_zygote_of_generation(master, handle->generation);
+
+    handle->started = now;
+    if (!zygote)
+        return;
+    mp_log(&master->options.log, MP_LOG_ERROR, "the zygote (pid %d) does not answer: killed",
+           (int)zygote->pid);
+    mp_zygote_handle_kill(zygote);
+}
+
 static void look(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
 {
     int64_t beat = beat_of(master, handle);
@@ -351,14 +400,11 @@ static void look(struct mp_master *master, struct mp_worker_handle *handle, int6
     case MP_LOOK_NOTHING:
         break;
     case MP_LOOK_SPAWN:
-        if (may_spawn(master))
+        if (may_spawn(master, handle))
             spawn(master, handle, now);
         break;
     case MP_LOOK_UNANSWERED:
-        mp_log(&master->options.log, MP_LOG_ERROR, "the zygote (pid %d) does not answer: killed",
-               (int)master->zygote.pid);
-        mp_zygote_handle_kill(master);
-        handle->started = now; /* until its answers have ended */
+        on_unanswered(master, handle, now);
         break;
     case MP_LOOK_LATE:
         kill_late(master, handle, "not ready within %s", master->limits.load_timeout, now);
@@ -414,9 +460,8 @@ void mp_crew_tick(struct mp_master *master, int64_t now)
     mp_crew_announce(master);
 }
 
-int64_t mp_crew_next_look(const struct mp_master *master)
+int64_t mp_crew_next_look(struct mp_master *master)
 {
-    bool spawning = may_spawn(master);
     bool sizing = mp_crew_sizing_is_open(&master->sizing) && master->stage == MP_STAGE_RUNNING;
     int64_t next = mp_recycle_next_look(master);
 
@@ -427,7 +472,7 @@ int64_t mp_crew_next_look(const struct mp_master *master)
         int64_t look;
 
         /* One that waits for more than time is looked at when that has come. */
-        if (handle->state == MP_HANDLE_WAITING && !spawning)
+        if (handle->state == MP_HANDLE_WAITING && !may_spawn(master, handle))
             continue;
         look = mp_worker_handle_next_look(handle, &master->limits, beat_of(master, handle));
         if (look < next)
@@ -478,7 +523,7 @@ int mp_crew_resize(struct mp_master *master, int by, const char *who)
 void mp_crew_announce(struct mp_master *master)
 {
     struct mp_master_ready ready = {.threads = master->options.worker.threads,
-                                    .load_time = master->zygote.load_time,
+                                    .load_time = master->zygotes[master->current].load_time,
                                     .listeners = master->listeners,
                                     .listener_count = master->listener_count};
 
@@ -491,6 +536,7 @@ void mp_crew_announce(struct mp_master *master)
         return;
     master->announced = true;
     mp_link_tell(master, MP_LINK_READY, ready.workers);
+    mp_zygote_tell(master, MP_ZYGOTE_POOL_READY, NULL, 0);
     if (master->ops.on_ready)
         master->ops.on_ready(master->ops.data, &ready);
 }

@@ -71,6 +71,7 @@ static void on_ready(struct mp_master *master, struct mp_worker_handle *handle, 
            MP_WORKER_NUMBER(handle), (int)handle->pid);
     report_replaced(master, handle, now);
     release_retiring(master, handle, now);
+    mp_reload_on_ready(master, handle, now);
 }
 
 bool mp_crew_retire(struct mp_master *master, struct mp_worker_handle *handle,
@@ -202,12 +203,12 @@ void mp_crew_on_spawn_failed(struct mp_master *master, const struct mp_zygote_me
 }
 
 /* The orders that it has not answered are given again to the next one. */
-void mp_crew_on_zygote_gone(struct mp_master *master, int64_t now)
+void mp_crew_on_zygote_gone(struct mp_master *master, unsigned generation, int64_t now)
 {
     for (unsigned i = 0; i < master->slots; i++) {
         struct mp_worker_handle *handle = &master->workers[i];
 
-        if (handle->state != MP_HANDLE_SPAWNING)
+        if (handle->state != MP_HANDLE_SPAWNING || handle->generation != generation)
             continue;
         mp_fd_close(&handle->control);
         mp_worker_handle_refused(handle, now);
@@ -264,7 +265,7 @@ static void report_death(struct mp_master *master, const struct mp_worker_handle
         return;
     }
     if (handle->load_failed) {
-        if (!master->ever_ready)
+        if (!master->ever_ready || handle->proving)
             return; /* the application's own message has said it all */
         mp_log(log, MP_LOG_ERROR, "worker %u (pid %d) could not load the application",
                MP_WORKER_NUMBER(handle), (int)handle->pid);
@@ -306,6 +307,7 @@ void mp_crew_on_lost(struct mp_master *master, struct mp_worker_handle *handle, 
     bool never_ready = handle->ready_at == 0 && handle->state == MP_HANDLE_STARTING;
 
     mp_worker_handle_lost(handle, now + master->options.graceful_timeout);
+    mp_reload_on_end(master, handle, now);
     if (!never_ready || master->ever_ready || master->stage != MP_STAGE_RUNNING)
         return;
     mp_log(&master->options.log, MP_LOG_ERROR,
@@ -339,14 +341,16 @@ static void keep_seats(struct mp_master *master, const struct mp_worker_handle *
 
 static void on_gone(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
 {
+    bool proving = handle->proving;
     bool again = master->stage == MP_STAGE_RUNNING && !handle->retiring &&
-                 !handle->asked_to_leave && !handle->lost;
+                 !handle->asked_to_leave && !handle->lost && !proving;
     bool load_failed = handle->load_failed;
     int load_status = handle->load_status;
     pid_t pid = handle->pid;
     int64_t delay;
 
     mp_fd_close(&handle->control);
+    mp_reload_on_end(master, handle, now);
     for (unsigned i = 0; i < master->slots; i++) {
         if (master->workers[i].replaces == (int)handle->slot)
             master->workers[i].replaces = -1;
@@ -378,6 +382,7 @@ bool mp_crew_on_death(struct mp_master *master, pid_t pid, int status, uint64_t 
         return false;
     mp_crew_read(master, handle, now); /* what it has said at last */
     report_death(master, handle, status, peak, now);
+    mp_zygote_tell(master, MP_ZYGOTE_WORKER_ENDED, handle, status);
     on_gone(master, handle, now);
     return true;
 }

@@ -23,12 +23,13 @@ static int64_t earliest(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t wait_time(const struct mp_master *master)
+static int64_t wait_time(struct mp_master *master)
 {
     int64_t next = mp_crew_next_look(master);
     int64_t now;
 
     next = earliest(next, mp_zygote_handle_next_look(master));
+    next = earliest(next, mp_reload_next_look(master));
     next = earliest(next, mp_stop_next_look(master));
     next = earliest(next, mp_control_socket_next_look(&master->control));
     if (next == MP_HANDLE_NEVER)
@@ -43,7 +44,9 @@ static unsigned fill_polls(struct mp_master *master)
     unsigned count = MP_POLL_WORKERS;
 
     master->polls[MP_POLL_SIGNALS] = (struct pollfd){.fd = master->signal_fd, .events = POLLIN};
-    master->polls[MP_POLL_ZYGOTE] = (struct pollfd){.fd = master->zygote.control, .events = POLLIN};
+    for (unsigned i = 0; i < MP_ZYGOTES; i++)
+        master->polls[MP_POLL_ZYGOTE + i] =
+            (struct pollfd){.fd = master->zygotes[i].control, .events = POLLIN};
     master->polls[MP_POLL_LINK] = (struct pollfd){.fd = master->link, .events = POLLIN};
     master->polls[MP_POLL_PARENT] = (struct pollfd){.fd = master->parent_fd, .events = POLLIN};
     for (unsigned i = 0; i < master->slots; i++) {
@@ -65,7 +68,7 @@ static unsigned add_control_polls(struct mp_master *master, unsigned count)
  */
 static void hand_out(struct mp_master *master, unsigned count, int64_t now)
 {
-    if (master->polls[MP_POLL_ZYGOTE].revents)
+    if (master->polls[MP_POLL_ZYGOTE].revents || master->polls[MP_POLL_ZYGOTE_LAST].revents)
         mp_zygote_handle_read(master, now);
     for (unsigned i = MP_POLL_WORKERS; i < count; i++) {
         if (master->polls[i].revents)
@@ -86,6 +89,7 @@ static void tick(struct mp_master *master)
     mp_control_socket_tick(&master->control, now);
     mp_stop_tick(master, now);
     mp_zygote_handle_tick(master, now);
+    mp_reload_tick(master, now);
     mp_crew_tick(master, now);
 }
 

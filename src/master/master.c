@@ -52,6 +52,7 @@ static void init_sizing(struct mp_master *master, const struct mp_master_options
     mp_crew_sizing_init(
         &master->sizing, options->workers, most, options->worker.threads, mp_cpu_count(),
         options->workers_idle > 0 ? options->workers_idle : MP_CREW_IDLE, mp_clock_now());
+    master->options.workers_limit = most;
     master->options.worker.workers_most = most;
 }
 
@@ -71,7 +72,10 @@ static void init(struct mp_master *master, const struct mp_master_options *optio
     master->slots = options->workers_max * SLOTS_PER_WORKER;
     master->target = options->workers;
     init_sizing(master, options);
-    mp_zygote_handle_init(&master->zygote, mp_clock_now());
+    for (unsigned i = 0; i < MP_ZYGOTES; i++)
+        mp_zygote_handle_init(&master->zygotes[i], i == 0 ? mp_clock_now() : MP_HANDLE_NEVER);
+    master->reload.prover = MP_RELOAD_NOBODY;
+    master->threads_max = options->worker.threads;
 }
 
 int mp_master_new(const struct mp_master_options *options, const struct mp_master_ops *ops,
@@ -112,7 +116,8 @@ fail:
 /* Only those of processes that not even SIGKILL has ended are still open. */
 static void close_controls(struct mp_master *master)
 {
-    mp_fd_close(&master->zygote.control);
+    for (unsigned i = 0; i < MP_ZYGOTES; i++)
+        mp_fd_close(&master->zygotes[i].control);
     for (unsigned i = 0; i < master->slots; i++)
         mp_fd_close(&master->workers[i].control);
 }
@@ -171,6 +176,11 @@ void mp_master_free(struct mp_master *master)
     free(master->polls);
     free(master->workers);
     free(master);
+}
+
+void mp_master_set_options(struct mp_master *master, const struct mp_master_options *options)
+{
+    mp_settings_take(master, options);
 }
 
 struct mp_scoreboard *mp_master_board(struct mp_master *master)

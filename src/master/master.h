@@ -10,8 +10,8 @@
  * has started itself. See docs/internals/processes.md.
  *
  * Signals: TERM drains and stops; INT and QUIT stop quickly, at a second one at once; TTIN and
- * TTOU: one worker more, one less. HUP and USR2 are answered with a line in the log, USR1 is
- * ignored.
+ * TTOU: one worker more, one less. HUP reloads (reload.c). USR2 is answered with a line in the log,
+ * USR1 is ignored.
  */
 #ifndef MP_MASTER_MASTER_H
 #define MP_MASTER_MASTER_H
@@ -62,11 +62,23 @@ struct mp_master_ready {
     size_t listener_count;
 };
 
+enum mp_master_event_kind {
+    MP_MASTER_EVENT_READY = 1,    /* the first workers are all ready */
+    MP_MASTER_EVENT_WORKER_ENDED, /* slot, pid, status */
+};
+
+struct mp_master_event {
+    enum mp_master_event_kind kind;
+    unsigned slot; /* of the worker that has ended */
+    pid_t pid;
+    int status; /* as of waitpid(2) */
+};
+
 /*
  * What the embedding program does. In the master: before_fork and after_fork_parent around each of
- * its own forks, on_ready. In the zygote (a child): after_fork_child, load (with preload), and
- * before_fork/after_fork_parent around each fork of a worker. In a worker (a grandchild):
- * after_fork_child, load (without preload), serve. Any may be NULL except serve.
+ * its own forks, on_ready. In a zygote (a child): after_fork_child, configure, load (with preload),
+ * on_event, and before_fork/after_fork_parent around each fork of a worker. In a worker (a
+ * grandchild): after_fork_child, load (without preload), serve. Any may be NULL except serve.
  *
  * A worker is forked twice from the zygote. before_fork, and after_fork_parent or after_fork_child,
  * are called once for both: the process between the two does nothing but fork, tell the pid and
@@ -77,6 +89,12 @@ struct mp_master_ops {
     void (*before_fork)(void *data);
     void (*after_fork_parent)(void *data);
     void (*after_fork_child)(void *data);
+    /* Called in each zygote before load. fresh: it is to take the place of one that serves, and
+     * reads the configuration anew; what of it can change is given to mp_master_set_options.
+     * 0, or the exit status to end with (it has said why). */
+    int (*configure)(void *data, bool fresh);
+    /* In the current zygote: what the master has seen. */
+    void (*on_event)(void *data, const struct mp_master_event *event);
     /* Loads the application. 0, or the exit status to end with (it has said why). */
     int (*load)(void *data);
     /* Called in the zygote after load and before the first fork: the place of gc.freeze() and
@@ -107,6 +125,10 @@ int mp_master_new(const struct mp_master_options *options, const struct mp_maste
  * with a bound datagram socket; that one is left as it is.
  */
 int mp_master_bind(struct mp_master *master, const char *spec, int backlog, const char **ret_why);
+
+/* In a zygote, from configure: options that its workers, and the master once they serve, go by.
+ * What was fixed when the master was made stays as it is (settings.c); strings are borrowed. */
+void mp_master_set_options(struct mp_master *master, const struct mp_master_options *options);
 
 /* The sockets so far, as bound (port 0 replaced by the port that was given). */
 const struct mp_listen_socket *mp_master_listeners(const struct mp_master *master,

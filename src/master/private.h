@@ -15,11 +15,14 @@
  *   growth.c         ... and whether there is room
  *   recycle.c        who is to be replaced for its age, one at a time
  *   crew_events.c    what is heard of workers: messages, deaths
- *   zygote_handle.c  the zygote, seen from here
+ *   zygote_handle.c  a zygote, seen from here
+ *   reload.c         new code and configuration: the next zygote, and whom it replaces
+ *   settings.c       what of the options a reload can change
  */
 #ifndef MP_MASTER_PRIVATE_H
 #define MP_MASTER_PRIVATE_H
 
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -52,6 +55,7 @@ enum mp_zygote_state {
 
 struct mp_zygote_handle {
     enum mp_zygote_state state;
+    unsigned generation; /* counted over all zygotes; of the last one, when ABSENT */
     pid_t pid;
     int control;       /* owned; -1: none, or it has ended */
     int64_t due;       /* ABSENT */
@@ -66,12 +70,39 @@ struct mp_zygote_handle {
     int load_status;    /* not 0: the load has failed with it */
     struct mp_backoff deaths;
     struct mp_backoff refusals;
+    struct mp_settings settings; /* that it has come back with; not of the current one */
+};
+
+/* The current one, and the one of a reload. */
+#define MP_ZYGOTES 2u
+
+enum mp_reload_state {
+    MP_RELOAD_IDLE = 0,
+    MP_RELOAD_WANTED,  /* the place of the second zygote is not free yet */
+    MP_RELOAD_LOADING, /* it loads */
+    MP_RELOAD_PROVING, /* it waits; its first worker is to become ready */
+    MP_RELOAD_ROLLING, /* it is the current one; the older workers are replaced */
+};
+
+#define MP_RELOAD_NOBODY UINT_MAX
+
+struct mp_reload {
+    enum mp_reload_state state;
+    bool again;        /* asked for once more meanwhile */
+    unsigned prover;   /* PROVING: slot of its first worker; MP_RELOAD_NOBODY: to be chosen */
+    int64_t started;   /* of this one */
+    int64_t deadline;  /* PROVING */
+    unsigned asked;    /* how many there were, for those who wait for one */
+    unsigned finished; /* ... that are over */
+    uint32_t failures; /* bit n: whether the one before the last n has failed */
+    char why[256];     /* why the last that has failed did */
 };
 
 /* What the loop waits for: the entries of struct mp_master's polls. */
 enum mp_poll_entry {
     MP_POLL_SIGNALS = 0,
     MP_POLL_ZYGOTE,
+    MP_POLL_ZYGOTE_LAST = MP_POLL_ZYGOTE + MP_ZYGOTES - 1,
     MP_POLL_LINK,
     MP_POLL_PARENT,
     MP_POLL_WORKERS, /* the first of them */
@@ -107,8 +138,11 @@ struct mp_master {
     struct mp_worker_handle *workers; /* [slots] */
     unsigned target;                  /* how many workers are wanted */
     uint32_t serial;                  /* of the last spawn */
-    struct mp_zygote_handle zygote;
-    unsigned generation; /* of the zygote: how many there were */
+    struct mp_zygote_handle zygotes[MP_ZYGOTES];
+    unsigned current;     /* which of them takes the orders */
+    unsigned generations; /* how many zygotes there were */
+    struct mp_reload reload;
+    unsigned threads_max; /* handlers at once in a worker, for which the scoreboard has room */
     bool ever_loaded;
     bool ever_ready;      /* a worker has been */
     bool announced;       /* on_ready was called */
@@ -190,7 +224,7 @@ void mp_listeners_done(struct mp_master *master);
 
 /* Does what is due: keeps the number of workers, starts, gives up on those that are late. */
 void mp_crew_tick(struct mp_master *master, int64_t now);
-int64_t mp_crew_next_look(const struct mp_master *master);
+int64_t mp_crew_next_look(struct mp_master *master);
 bool mp_crew_is_empty(const struct mp_master *master);
 /* One more or less wanted, within its bounds; who wants it: for the log. 0, -ERANGE: as many as
  * there may be are there already, -ENOSPC: the bound on all threads leaves no room, -ESHUTDOWN: it
@@ -210,6 +244,12 @@ void mp_crew_refused(struct mp_master *master, struct mp_worker_handle *handle, 
                      int64_t now);
 /* A handle that is free now holds no seats of the bound on all threads. */
 void mp_crew_free_seats(struct mp_master *master, const struct mp_worker_handle *handle);
+/* A successor for a worker, in a free slot; NULL: there is none. The caller says that it retires.
+ */
+struct mp_worker_handle *mp_crew_replace(struct mp_master *master,
+                                         const struct mp_worker_handle *retiring, int64_t now);
+/* A worker that has not served yet is not wanted any more. */
+void mp_crew_dismiss(struct mp_master *master, struct mp_worker_handle *handle, int64_t now);
 /* All first workers are ready: tell the program, once. */
 void mp_crew_announce(struct mp_master *master);
 
@@ -251,8 +291,8 @@ void mp_crew_on_spawned(struct mp_master *master, const struct mp_zygote_message
                         int64_t now);
 void mp_crew_on_spawn_failed(struct mp_master *master, const struct mp_zygote_message *message,
                              int64_t now);
-/* The zygote is gone, and so are its answers. */
-void mp_crew_on_zygote_gone(struct mp_master *master, int64_t now);
+/* The zygote of that generation is gone, and so are its answers. */
+void mp_crew_on_zygote_gone(struct mp_master *master, unsigned generation, int64_t now);
 /* Of a process that was reaped and that the master has not killed. */
 enum mp_killer mp_crew_killer(struct mp_master *master, int status, int64_t now);
 /* A process was reaped. False: it is no worker. */
@@ -260,18 +300,55 @@ bool mp_crew_on_death(struct mp_master *master, pid_t pid, int status, uint64_t 
 
 /* ---- zygote_handle.c */
 
-void mp_zygote_handle_init(struct mp_zygote_handle *zygote, int64_t now);
+void mp_zygote_handle_init(struct mp_zygote_handle *zygote, int64_t due);
+/* The one of that generation that exists, or NULL. */
+struct mp_zygote_handle *mp_zygote_of_generation(struct mp_master *master, unsigned generation);
+/* ABSENT to LOADING. */
+void mp_zygote_handle_start(struct mp_master *master, struct mp_zygote_handle *zygote, int64_t now);
 void mp_zygote_handle_tick(struct mp_master *master, int64_t now);
 int64_t mp_zygote_handle_next_look(const struct mp_master *master);
+/* Reads what all of them have sent. */
 void mp_zygote_handle_read(struct mp_master *master, int64_t now);
 bool mp_zygote_handle_on_death(struct mp_master *master, pid_t pid, int status, uint64_t peak,
                                int64_t now);
+/* Something that the current one lets the program know; lost when it does not listen. */
+void mp_zygote_tell(struct mp_master *master, enum mp_zygote_verb verb,
+                    const struct mp_worker_handle *handle, int status);
 /* Orders a worker; control is its end of the pair and stays the caller's. 0 or -errno. */
-int mp_zygote_handle_order(struct mp_master *master, const struct mp_zygote_message *order,
+int mp_zygote_handle_order(struct mp_zygote_handle *zygote, const struct mp_zygote_message *order,
                            int control);
-/* Tells it to leave until deadline; one that still loads cannot hear, and is killed. */
-void mp_zygote_handle_leave(struct mp_master *master, int64_t deadline);
-void mp_zygote_handle_kill(struct mp_master *master);
+/* Tells it to leave until deadline, for good; one that still loads cannot hear, and is killed. */
+void mp_zygote_handle_leave(struct mp_zygote_handle *zygote, int64_t deadline);
+void mp_zygote_handle_kill(struct mp_zygote_handle *zygote);
+
+/* ---- reload.c */
+
+/* New code and configuration are wanted; who: for the log. 0, or -ESHUTDOWN: it stops. */
+int mp_reload_ask(struct mp_master *master, const char *who, int64_t now);
+void mp_reload_tick(struct mp_master *master, int64_t now);
+int64_t mp_reload_next_look(const struct mp_master *master);
+/* The zygote that takes this worker's order. */
+struct mp_zygote_handle *mp_reload_zygote_for(struct mp_master *master,
+                                              const struct mp_worker_handle *handle);
+/* The second zygote has loaded. */
+void mp_reload_on_loaded(struct mp_master *master, int64_t now);
+/* It came to nothing, for a reason of two parts (detail may be NULL): what serves goes on. */
+void mp_reload_failed(struct mp_master *master, const char *why, const char *detail, int64_t now);
+/* What happens to workers; of interest when it is the one that proves. */
+void mp_reload_on_ready(struct mp_master *master, const struct mp_worker_handle *handle,
+                        int64_t now);
+void mp_reload_on_end(struct mp_master *master, struct mp_worker_handle *handle, int64_t now);
+/* The pool stops. */
+void mp_reload_stop(struct mp_master *master, int64_t deadline);
+
+/* ---- settings.c */
+
+/* In a zygote: what of fresh can change becomes so, in this process and its workers. */
+void mp_settings_take(struct mp_master *master, const struct mp_master_options *fresh);
+/* What the master has to know of it. */
+struct mp_settings mp_settings_tell(const struct mp_master *master);
+/* In the master: goes by it from now on. */
+void mp_settings_apply(struct mp_master *master, const struct mp_settings *settings);
 
 /* ---- zygote.c, newborn.c: in the children */
 
@@ -283,7 +360,9 @@ struct mp_zygote {
 
 pid_t mp_master_fork(const struct mp_master *master);
 _Noreturn void mp_master_leave_child(const struct mp_master *master, int status, bool graceful);
-_Noreturn void mp_zygote_run(struct mp_master *master, int control);
+/* handle: its own, in the copy of the master's memory. */
+_Noreturn void mp_zygote_run(struct mp_master *master, struct mp_zygote_handle *handle,
+                             int control);
 /* In a worker that has just been forked: control is its own; first is its parent until that ends.
  */
 _Noreturn void mp_newborn_run(const struct mp_zygote *zygote, const struct mp_zygote_message *order,

@@ -161,8 +161,7 @@ static void act(struct mp_master *master, int signo, int64_t now)
         resize(master, -1, signo);
         break;
     case SIGHUP:
-        mp_log(log, MP_LOG_WARNING,
-               "SIGHUP: this version cannot reload; stop and start it to run new code");
+        (void)mp_reload_ask(master, "SIGHUP", now);
         break;
     case SIGUSR2:
         mp_log(log, MP_LOG_WARNING,

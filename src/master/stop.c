@@ -21,7 +21,7 @@ static void enter_draining(struct mp_master *master, int64_t now)
     master->stage = MP_STAGE_DRAINING;
     master->stop_deadline = now + master->options.graceful_timeout;
     mp_listeners_close(master);
-    mp_zygote_handle_leave(master, master->stop_deadline);
+    mp_reload_stop(master, master->stop_deadline);
     mp_crew_stop(master, MP_WORKER_DRAIN, now, master->stop_deadline);
 }
 
@@ -30,7 +30,7 @@ static void enter_quitting(struct mp_master *master, int64_t now)
     master->stage = MP_STAGE_QUITTING;
     master->stop_deadline = now + QUIT_TIMEOUT;
     mp_listeners_close(master);
-    mp_zygote_handle_leave(master, master->stop_deadline);
+    mp_reload_stop(master, master->stop_deadline);
     mp_crew_stop(master, MP_WORKER_QUIT, now, master->stop_deadline);
 }
 
@@ -40,7 +40,8 @@ static void enter_killing(struct mp_master *master, const char *why, int64_t now
     master->stage = MP_STAGE_KILLING;
     master->stop_deadline = now + KILL_TIMEOUT;
     mp_listeners_close(master);
-    mp_zygote_handle_kill(master);
+    for (unsigned i = 0; i < MP_ZYGOTES; i++)
+        mp_zygote_handle_kill(&master->zygotes[i]);
     mp_crew_kill_all(master, why, now);
 }
 
@@ -169,5 +170,9 @@ bool mp_stop_is_over(const struct mp_master *master)
         return false;
     if (master->stop_deadline < 0)
         return true;
-    return mp_crew_is_empty(master) && master->zygote.state == MP_ZYGOTE_ABSENT;
+    for (unsigned i = 0; i < MP_ZYGOTES; i++) {
+        if (master->zygotes[i].state != MP_ZYGOTE_ABSENT)
+            return false;
+    }
+    return mp_crew_is_empty(master);
 }

@@ -59,9 +59,11 @@ struct mp_handle_limits {
 struct mp_worker_handle {
     enum mp_handle_state state;
     unsigned slot;
-    uint32_t serial; /* of this life */
-    pid_t pid;       /* 0: not known */
-    int control;     /* owned; -1: none */
+    uint32_t serial;     /* of this life */
+    unsigned generation; /* of the zygote that was asked for it; 0: none yet */
+    bool proving;        /* asked, or to be asked, of the second zygote: reload.c */
+    pid_t pid;           /* 0: not known */
+    int control;         /* owned; -1: none */
     int64_t due;
     int64_t started;  /* asked for */
     int64_t ready_at; /* 0: not yet */

@@ -38,7 +38,8 @@ static void close_masters_own(struct mp_master *master)
     mp_fd_close(&master->signal_fd);
     mp_link_close(master);
     mp_control_socket_done(&master->control);
-    mp_fd_close(&master->zygote.control);
+    for (unsigned i = 0; i < MP_ZYGOTES; i++)
+        mp_fd_close(&master->zygotes[i].control);
     for (unsigned i = 0; i < master->slots; i++)
         mp_fd_close(&master->workers[i].control);
 }
@@ -102,25 +103,51 @@ static void spawn(const struct mp_zygote *zygote, const struct mp_zygote_message
         answer(zygote, order, MP_ZYGOTE_SPAWN_FAILED, 0, ECANCELED);
 }
 
-static void load(const struct mp_zygote *zygote)
+static void check_loaded(const struct mp_zygote *zygote, int status)
+{
+    struct mp_zygote_message message = {.verb = MP_ZYGOTE_LOAD_FAILED, .status = status};
+
+    if (status == 0)
+        return;
+    tell_master(zygote, &message);
+    mp_master_leave_child(zygote->master, status, true);
+}
+
+/* Configuration, then code. fresh: in place of a zygote that serves, with a configuration of its
+ * own. */
+static void load(const struct mp_zygote *zygote, bool fresh)
 {
     const struct mp_master_ops *ops = &zygote->master->ops;
     struct mp_zygote_message message = {.verb = MP_ZYGOTE_LOADED};
     int64_t start = mp_clock_now();
 
+    if (ops->configure)
+        check_loaded(zygote, ops->configure(ops->data, fresh));
     if (zygote->master->options.preload) {
         if (ops->load)
-            message.status = ops->load(ops->data);
+            check_loaded(zygote, ops->load(ops->data));
         message.time = mp_clock_now() - start;
-        if (message.status) {
-            message.verb = MP_ZYGOTE_LOAD_FAILED;
-            tell_master(zygote, &message);
-            mp_master_leave_child(zygote->master, message.status, true);
-        }
         if (ops->freeze)
             ops->freeze(ops->data);
     }
+    message.settings = mp_settings_tell(zygote->master);
     tell_master(zygote, &message);
+}
+
+/* What the master lets the embedding program know. */
+static void tell_program(const struct mp_zygote *zygote, const struct mp_zygote_message *message)
+{
+    const struct mp_master_ops *ops = &zygote->master->ops;
+
+    if (!ops->on_event)
+        return;
+    if (message->verb == MP_ZYGOTE_POOL_READY)
+        ops->on_event(ops->data, &(struct mp_master_event){.kind = MP_MASTER_EVENT_READY});
+    else if (message->verb == MP_ZYGOTE_WORKER_ENDED)
+        ops->on_event(ops->data, &(struct mp_master_event){.kind = MP_MASTER_EVENT_WORKER_ENDED,
+                                                           .slot = message->slot,
+                                                           .pid = message->pid,
+                                                           .status = message->status});
 }
 
 /* Takes orders until there are no more. */
@@ -144,13 +171,16 @@ static void serve_orders(const struct mp_zygote *zygote)
             return;
         if (n == sizeof(order) && order.verb == MP_ZYGOTE_SPAWN && control >= 0)
             spawn(zygote, &order, control);
+        else if (n == sizeof(order))
+            tell_program(zygote, &order);
         mp_fd_close(&control);
     }
 }
 
-void mp_zygote_run(struct mp_master *master, int control)
+void mp_zygote_run(struct mp_master *master, struct mp_zygote_handle *handle, int control)
 {
     struct mp_zygote zygote = {.master = master, .control = control};
+    bool fresh = handle != &master->zygotes[master->current];
 
     if (mp_process_die_with_parent(SIGKILL, master->pid))
         mp_child_exit(1);
@@ -159,7 +189,7 @@ void mp_zygote_run(struct mp_master *master, int control)
     mp_thread_set_name("millpond-zygote");
     if (master->ops.after_fork_child)
         master->ops.after_fork_child(master->ops.data);
-    load(&zygote);
+    load(&zygote, fresh);
     serve_orders(&zygote);
     mp_master_leave_child(master, 0, true);
 }

@@ -30,6 +30,9 @@ struct mp_py_master {
     PyObject *freeze;
     PyObject *exit;
     PyObject *ready;
+    PyObject *configure;
+    PyObject *event;
+    PyObject *fresh_values;       /* like option_values, of a reload */
     PyObject *application;        /* what load has returned, in zygote and workers */
     PyThreadState *tstate;        /* while the interpreter is left */
     struct mp_py_sockets sockets; /* of WSGI: only its gateway */
@@ -104,6 +107,39 @@ static int exit_status(void)
     Py_XDECREF(code);
     Py_XDECREF(error);
     PyErr_Clear();
+    return status;
+}
+
+/* A mapping of options. 0, or -1 with an exception. */
+static int take_options(struct mp_py_master *self, PyObject *values)
+{
+    struct mp_master_options options = self->options;
+    if (!PyDict_Check(values)) {
+        PyErr_SetString(PyExc_TypeError, "configure() must return a dict or None");
+        return -1;
+    }
+    if (mp_py_options_set(&options, values) < 0)
+        return -1;
+    Py_XSETREF(self->fresh_values, Py_NewRef(values));
+    mp_master_set_options(self->master, &options);
+    return 0;
+}
+
+static int on_configure(void *data, bool fresh)
+{
+    struct mp_py_master *self = data;
+    int status = 0;
+    if (!self->configure)
+        return 0;
+    enter(self);
+    PyObject *values =
+        PyObject_CallFunctionObjArgs(self->configure, fresh ? Py_True : Py_False, NULL);
+    if (!values || (values != Py_None && take_options(self, values) < 0)) {
+        status = exit_status();
+        status = status != 0 ? status : 1;
+    }
+    Py_XDECREF(values);
+    leave(self);
     return status;
 }
 
@@ -262,6 +298,20 @@ static void on_ready(void *data, const struct mp_master_ready *ready)
     leave(self);
 }
 
+static void on_event(void *data, const struct mp_master_event *event)
+{
+    struct mp_py_master *self = data;
+    if (!self->event)
+        return;
+    enter(self);
+    if (event->kind == MP_MASTER_EVENT_READY)
+        finish_call(PyObject_CallFunction(self->event, "s", "ready"));
+    else if (event->kind == MP_MASTER_EVENT_WORKER_ENDED)
+        finish_call(PyObject_CallFunction(self->event, "sIii", "worker_ended", event->slot + 1,
+                                          (int)event->pid, event->status));
+    leave(self);
+}
+
 static int raise_errno(int rc)
 {
     errno = -rc;
@@ -286,11 +336,13 @@ static int master_init(PyObject *obj, PyObject *args, PyObject *kwargs)
         .before_fork = on_before_fork,
         .after_fork_parent = on_after_fork_parent,
         .after_fork_child = on_after_fork_child,
+        .configure = on_configure,
         .load = on_load,
         .freeze = on_freeze,
         .serve = on_serve,
         .exit = on_exit_process,
         .on_ready = on_ready,
+        .on_event = on_event,
     };
     int rc = mp_master_new(&self->options, &ops, &self->master);
     return rc < 0 ? raise_errno(rc) : 0;
@@ -334,18 +386,29 @@ static int check_main(void)
 
 static PyObject *master_run(PyObject *obj, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {(char *)"load", (char *)"freeze", (char *)"exit", (char *)"ready",
+    static char *names[] = {(char *)"load",
+                            (char *)"freeze",
+                            (char *)"exit",
+                            (char *)"ready",
+                            (char *)"configure",
+                            (char *)"event",
                             NULL};
     struct mp_py_master *self = master_of(obj);
-    PyObject *calls[4];
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$OOOO:run", names, &calls[0], &calls[1],
-                                     &calls[2], &calls[3]) ||
+    PyObject *calls[6] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOOOO:run", names, &calls[0], &calls[1],
+                                     &calls[2], &calls[3], &calls[4], &calls[5]) ||
         check_idle(self) < 0 || check_main() < 0)
         return NULL;
+    if (!calls[0] || !calls[1] || !calls[2] || !calls[3]) {
+        PyErr_SetString(PyExc_TypeError, "run() needs load, freeze, exit and ready");
+        return NULL;
+    }
     Py_XSETREF(self->load, Py_NewRef(calls[0]));
     Py_XSETREF(self->freeze, Py_NewRef(calls[1]));
     Py_XSETREF(self->exit, Py_NewRef(calls[2]));
     Py_XSETREF(self->ready, Py_NewRef(calls[3]));
+    Py_XSETREF(self->configure, Py_XNewRef(calls[4]));
+    Py_XSETREF(self->event, Py_XNewRef(calls[5]));
 
     self->running = true;
     leave(self);
@@ -425,6 +488,9 @@ static int master_traverse(PyObject *obj, visitproc visit, void *arg)
     struct mp_py_master *self = master_of(obj);
     Py_VISIT(Py_TYPE(obj));
     Py_VISIT(self->option_values);
+    Py_VISIT(self->fresh_values);
+    Py_VISIT(self->configure);
+    Py_VISIT(self->event);
     Py_VISIT(self->load);
     Py_VISIT(self->freeze);
     Py_VISIT(self->exit);
@@ -443,6 +509,8 @@ static int master_traverse(PyObject *obj, visitproc visit, void *arg)
 static int master_clear(PyObject *obj)
 {
     struct mp_py_master *self = master_of(obj);
+    Py_CLEAR(self->configure);
+    Py_CLEAR(self->event);
     Py_CLEAR(self->load);
     Py_CLEAR(self->freeze);
     Py_CLEAR(self->exit);
@@ -466,6 +534,7 @@ static void master_dealloc(PyObject *obj)
     mp_master_free(self->master);
     master_clear(obj);
     Py_CLEAR(self->option_values);
+    Py_CLEAR(self->fresh_values);
     type->tp_free(obj);
     Py_DECREF(type);
 }
@@ -474,7 +543,7 @@ static PyMethodDef master_methods[] = {
     {"bind", master_bind, METH_VARARGS,
      PyDoc_STR("bind($self, spec, backlog, /)\n--\n\nOpens a listening socket.")},
     {"run", MP_PY_FUNCTION(master_run), METH_VARARGS | METH_KEYWORDS,
-     PyDoc_STR("run($self, *, load, freeze, exit, ready)\n--\n\n"
+     PyDoc_STR("run($self, *, load, freeze, exit, ready, configure=..., event=...)\n--\n\n"
                "Supervises until stopped; returns the exit status.")},
     {"embed", master_embed, METH_VARARGS,
      PyDoc_STR("embed($self, link, parent, /)\n--\n\n"

@@ -287,6 +287,8 @@ static void record(struct life *life)
     atomic_store(&self->blocked, status_mask("SigBlk:"));
     atomic_store(&self->ignored, status_mask("SigIgn:"));
     atomic_store(&self->caught, status_mask("SigCgt:"));
+    atomic_store(&self->threads, (int)life->context->options->threads);
+    atomic_store(&self->generation, (int)life->context->generation);
     atomic_store(&self->drain_at, 0);
     atomic_store(&self->drain_value, 0);
     atomic_store(&self->quit, 0);
@@ -348,6 +350,37 @@ static void limit_fds(int spare)
 
     close(next);
     CHECK_OK(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+static int configure(void *data, bool fresh)
+{
+    struct pond *pond = data;
+    struct mp_master_options options = pond->options;
+    int workers = atomic_load(&pond->orders.new_workers);
+    int threads = atomic_load(&pond->orders.new_threads);
+
+    atomic_fetch_add(&pond->configures, 1);
+    if (!fresh)
+        return 0;
+    atomic_fetch_add(&pond->fresh, 1);
+    if (workers)
+        options.workers = options.workers_limit = (unsigned)workers;
+    if (threads)
+        options.worker.threads = (unsigned)threads;
+    mp_master_set_options(pond->self, &options);
+    return atomic_load(&pond->orders.configure_status);
+}
+
+static void on_event(void *data, const struct mp_master_event *event)
+{
+    struct pond *pond = data;
+
+    if (event->kind == MP_MASTER_EVENT_READY) {
+        atomic_fetch_add(&pond->ready_events, 1);
+        return;
+    }
+    atomic_store(&pond->end_status, event->status);
+    atomic_fetch_add(&pond->end_events, 1);
 }
 
 static int load(void *data)
@@ -462,6 +495,8 @@ static int run_master(struct pond *pond, const struct pond_options *from, int li
     const struct mp_master_ops ops = {.data = pond,
                                       .before_fork = before_fork,
                                       .after_fork_parent = after_fork_parent,
+                                      .configure = configure,
+                                      .on_event = on_event,
                                       .load = load,
                                       .freeze = freeze,
                                       .serve = serve,
@@ -477,6 +512,8 @@ static int run_master(struct pond *pond, const struct pond_options *from, int li
 
     set_options(&options, from, pond);
     CHECK_OK(mp_master_new(&options, &ops, &master));
+    pond->self = master;
+    pond->options = options;
     if (from->embed) {
         before--; /* the link is the master's from now on */
         CHECK_OK(mp_master_embed(master, link, getppid()));

@@ -49,7 +49,9 @@ struct pond_worker {
     _Atomic int command;
     _Atomic int argument;
     _Atomic int result;
-    _Atomic int done; /* commands carried out */
+    _Atomic int done;    /* commands carried out */
+    _Atomic int threads; /* of its options */
+    _Atomic int generation;
 };
 
 /* Set by the test before pond_start, or while it runs. */
@@ -63,12 +65,15 @@ struct pond_orders {
     _Atomic int exit_early;    /* workers leave before READY; with that status - 1 */
     _Atomic int exit_ready;    /* workers leave right after READY; with that status - 1 */
     _Atomic int never_ready;
-    _Atomic int stubborn;    /* workers do not leave when told to */
-    _Atomic int drain_ms;    /* between DRAIN and exit */
-    _Atomic int silent;      /* hearts do not beat */
-    _Atomic int close_early; /* workers close their control socket before READY, and stay */
-    _Atomic int handlers;    /* load installs handlers for SIGINT and SIGTERM */
-    _Atomic int hog_fds;     /* load uses up all descriptors */
+    _Atomic int stubborn;         /* workers do not leave when told to */
+    _Atomic int drain_ms;         /* between DRAIN and exit */
+    _Atomic int silent;           /* hearts do not beat */
+    _Atomic int close_early;      /* workers close their control socket before READY, and stay */
+    _Atomic int handlers;         /* load installs handlers for SIGINT and SIGTERM */
+    _Atomic int hog_fds;          /* load uses up all descriptors */
+    _Atomic int configure_status; /* of a fresh zygote */
+    _Atomic int new_workers;      /* what a fresh zygote reads in the configuration; 0: as before */
+    _Atomic int new_threads;
 };
 
 struct pond {
@@ -81,9 +86,16 @@ struct pond {
     _Atomic int stopping_signal;
     _Atomic int ready_workers;
     _Atomic int ready_threads;
-    _Atomic pid_t zygote; /* the last process that loaded or froze */
-    _Atomic int exits;    /* ops->exit was called */
-    _Atomic int balance;  /* before_fork - after_fork_parent, in the process that forks */
+    _Atomic pid_t zygote;   /* the last process that loaded or froze */
+    _Atomic int exits;      /* ops->exit was called */
+    _Atomic int configures; /* of zygotes */
+    _Atomic int fresh;      /* of these, those that were to take another's place */
+    _Atomic int ready_events;
+    _Atomic int end_events;           /* of workers */
+    _Atomic int end_status;           /* of the last */
+    struct mp_master *self;           /* in the master and its children */
+    struct mp_master_options options; /* likewise */
+    _Atomic int balance; /* before_fork - after_fork_parent, in the process that forks */
     pid_t master;
     int link; /* the program's end, when the master is embedded; the test's */
     int log_fd;

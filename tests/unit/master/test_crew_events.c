@@ -41,20 +41,22 @@ static void set(struct scene *scene)
     options.log.fd = -1;
     CHECK_OK(mp_master_new(&options, &ops, &scene->master));
     CHECK_OK(mp_socket_pair(fds));
-    scene->master->zygote.state = MP_ZYGOTE_WAITING;
-    scene->master->zygote.pid = 1 << 22; /* nobody's: never signalled here */
-    scene->master->zygote.control = fds[0];
+    scene->master->zygotes[0].generation = 1;
+    scene->master->zygotes[0].state = MP_ZYGOTE_WAITING;
+    scene->master->zygotes[0].pid = 1 << 22; /* nobody's: never signalled here */
+    scene->master->zygotes[0].control = fds[0];
     scene->zygote = fds[1];
     scene->handle = &scene->master->workers[1];
     CHECK_OK(mp_socket_pair(fds));
     mp_worker_handle_want(scene->handle, NOW);
     mp_worker_handle_asked(scene->handle, 7, fds[0], NOW);
+    scene->handle->generation = 1;
     scene->worker = fds[1];
 }
 
 static void strike(struct scene *scene)
 {
-    mp_fd_close(&scene->master->zygote.control);
+    mp_fd_close(&scene->master->zygotes[0].control);
     mp_fd_close(&scene->handle->control);
     mp_fd_close(&scene->zygote);
     mp_fd_close(&scene->worker);
@@ -160,7 +162,7 @@ TEST(orders_of_a_zygote_that_is_gone_are_given_again)
     struct scene scene;
 
     set(&scene);
-    mp_crew_on_zygote_gone(scene.master, NOW);
+    mp_crew_on_zygote_gone(scene.master, 1, NOW);
     CHECK_EQ(scene.handle->state, MP_HANDLE_WAITING);
     CHECK_EQ(scene.handle->due, NOW);
     CHECK_EQ(scene.handle->control, -1);
@@ -174,7 +176,7 @@ TEST(an_order_that_nobody_wants_any_more_is_not_given_again)
     set(&scene);
     mp_seats_set(scene.master->board, 1, 4); /* of a bound on all threads */
     mp_worker_handle_leave(scene.handle, NOW);
-    mp_crew_on_zygote_gone(scene.master, NOW);
+    mp_crew_on_zygote_gone(scene.master, 1, NOW);
     CHECK_EQ(scene.handle->state, MP_HANDLE_FREE);
     CHECK_EQ(mp_seats_taken(scene.master->board), 0);
     strike(&scene);
@@ -193,7 +195,7 @@ TEST(a_dead_zygotes_last_answer_counts)
     mp_fd_close(&scene.zygote);
     mp_zygote_handle_read(scene.master, NOW + 1);
     CHECK_EQ(scene.handle->state, MP_HANDLE_STARTING);
-    CHECK_EQ(scene.master->zygote.state, MP_ZYGOTE_ABSENT);
+    CHECK_EQ(scene.master->zygotes[0].state, MP_ZYGOTE_ABSENT);
     strike(&scene);
 }
 
@@ -207,7 +209,7 @@ TEST(a_dead_zygotes_socket_is_not_waited_for_without_end)
     CHECK(mp_zygote_handle_on_death(scene.master, 1 << 22, SIGKILL, 0, NOW));
     CHECK_EQ(mp_zygote_handle_next_look(scene.master), NOW + MP_NSEC_PER_SEC);
     mp_zygote_handle_tick(scene.master, NOW + MP_NSEC_PER_SEC);
-    CHECK_EQ(scene.master->zygote.state, MP_ZYGOTE_ABSENT);
+    CHECK_EQ(scene.master->zygotes[0].state, MP_ZYGOTE_ABSENT);
     CHECK_EQ(scene.handle->state, MP_HANDLE_WAITING);
     strike(&scene);
 }
