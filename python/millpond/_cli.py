@@ -109,11 +109,11 @@ def help_text() -> str:
     """What --help prints."""
     lines = [
         f"Usage: {USAGE}",
-        "       millpond status | top | dump [--help]",
+        "       millpond status | top | dump | reload [--help]",
         "",
         "Serves a WSGI application: a callable in a module, or what a factory makes, as in",
         "shop.wsgi:application or shop:create_app(). Without an attribute: application.",
-        "status, top and dump look at servers that are running.",
+        "status, top, dump and reload look at servers that are running, and steer them.",
     ]
     for title, options in GROUPS:
         lines += ["", f"{title}:"]
@@ -122,7 +122,7 @@ def help_text() -> str:
     lines += [
         "",
         "Signals: TERM stops when all requests have ended, INT (Ctrl-C) quickly, a second INT at",
-        "once. TTIN and TTOU start and stop a process.",
+        "once. HUP loads code and configuration anew. TTIN and TTOU start and stop a process.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -132,7 +132,7 @@ def _complain(text: str) -> None:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    if arguments and arguments[0] in ("status", "top", "dump"):
+    if arguments and arguments[0] in ("status", "top", "dump", "reload"):
         from millpond._commands import run
 
         return run(arguments[0], arguments[1:])
@@ -150,7 +150,10 @@ def _run(arguments: Sequence[str]) -> int:
 
     from millpond._server import serve
 
-    return serve(Config(**words.values), words.application)
+    def again() -> tuple[Config, str]:
+        return Config(**words.values), str(words.application)
+
+    return serve(again()[0], words.application, again)
 
 
 def command(arguments: Sequence[str]) -> int:

@@ -1,17 +1,18 @@
-"""`millpond status`, `millpond top` and `millpond dump`: what looks at running servers."""
+"""`millpond status`, `top`, `dump` and `reload`: what looks at running servers, and steers them."""
 
 from __future__ import annotations
 
 import io
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from millpond._config import ConfigError, Kind, Number, Seconds, Text, suggestion
-from millpond._control import Client, ControlError, find
+from millpond._control import Client, ControlError, Description, find
 from millpond._dump import Dump
 from millpond._snapshot import Observer
 from millpond._status_view import status_json, status_text
@@ -34,6 +35,7 @@ CONTROL_SOCKET = Switch(
 )
 JSON = Switch("--json", "", "for programs; docs/user/watching.md has every name")
 WORKER = Switch("--worker", "N", "of this worker alone", Number(1, 1 << 20))
+NO_WAIT = Switch("--no-wait", "", "do not wait until it is over")
 INTERVAL = Switch("--interval", "SECONDS", "between two looks [1]", Seconds(3600))
 HELP = Switch("--help", "", "show this")
 
@@ -92,6 +94,37 @@ def _dump(client: Client, values: dict[str, Any]) -> int:
     return status
 
 
+LOOK_AGAIN = 0.05  # seconds
+
+
+def _await_reload(client: Client, number: int) -> Description:
+    """Until it is over, however long that takes: what loads code may take its time."""
+    while True:
+        server = client.describe()
+        if server.reload_finished >= number:
+            return server
+        time.sleep(LOOK_AGAIN)
+
+
+def _reload(client: Client, values: dict[str, Any]) -> int:
+    number = client.reload()
+    if values.get("--no-wait"):
+        return 0
+    started = time.monotonic()
+    server = _await_reload(client, number)
+    if server.reload_failures >> (server.reload_finished - number) & 1:
+        sys.stdout.flush()
+        sys.stderr.write(
+            f"millpond: the reload has failed: {server.reload_why}. The server's error log has"
+            f" more; generation {server.generation} goes on serving\n"
+        )
+        return 1
+    sys.stdout.write(
+        f"reloaded in {time.monotonic() - started:.1f} s: generation {server.generation} serves\n"
+    )
+    return 0
+
+
 COMMANDS = {
     "status": Command(
         _status,
@@ -102,6 +135,12 @@ COMMANDS = {
         _top,
         "Shows it live; h is help, q quits.",
         (INTERVAL, PID, CONTROL_SOCKET, HELP),
+    ),
+    "reload": Command(
+        _reload,
+        "Has a running server read its configuration and its code anew, and waits until the new\n"
+        "code serves. What fails to load changes nothing: exit status 1, and the old code serves.",
+        (NO_WAIT, PID, CONTROL_SOCKET, HELP),
     ),
     "dump": Command(
         _dump,

@@ -26,7 +26,7 @@ REQUEST = struct.Struct("=IIIi")  # magic, version, verb, value
 PEER = struct.Struct("iII")  # pid, uid, gid
 ANSWER = struct.Struct("=IIIii")  # magic, version, verb, status, value
 TEXT_SIZE = 4096
-HELLO, WORKERS, RETIRE, DUMP = 1, 2, 3, 4
+HELLO, WORKERS, RETIRE, DUMP, RELOAD = 1, 2, 3, 4, 5
 PATIENCE = 5.0  # seconds; the master answers at once
 
 NAME = re.compile(r"([1-9][0-9]{0,9})\.sock")
@@ -142,6 +142,11 @@ class Description:
     application: str = ""
     protocol: str = "http1"  # "stream", "datagram"
     generation: int = 0
+    reload: str = "idle"  # "loading", "proving", "rolling"
+    reload_asked: int = 0
+    reload_finished: int = 0
+    reload_failures: int = 0  # a bit for each that is over, the last one's the lowest
+    reload_why: str = ""  # of the last that has failed
     workers: int = 0  # wanted now
     workers_min: int = 0
     workers_limit: int = 0  # under pressure
@@ -255,6 +260,10 @@ class Client:
     def retire(self, number: int) -> int:
         """Replaces a worker, then drains it. Returns its pid."""
         return self._ask(RETIRE, number).value
+
+    def reload(self) -> int:
+        """Has the server reload. Returns the number of this reload."""
+        return self._ask(RELOAD).value
 
     def dump(self, number: int, fd: int) -> int:
         """Has a worker write where its threads stand to fd, a pipe, which it closes then. Returns its

@@ -145,6 +145,8 @@ class Master:
         freeze: Callable[[], None],
         exit: Callable[[int, bool], None],
         ready: Callable[[int, int, float, list[str]], None],
+        configure: Callable[[bool], dict[str, Any] | None] = ...,
+        event: Callable[..., None] = ...,
     ) -> int: ...
     def close(self) -> None: ...
 

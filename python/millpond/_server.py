@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,31 @@ from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
 from millpond._limits import allow_descriptors
 from millpond._loader import Target, describe, parse_target
-from millpond._worker import exit_process, flush, freeze, load_application
+from millpond._worker import (
+    WARNING,
+    complain,
+    exit_process,
+    flush,
+    freeze,
+    load_application,
+)
 
+EXIT_USAGE = 2
 NEVER = 1e8  # seconds
 HEAD_LEAST = 65536  # bytes of a whole request head that are allowed at least
+
+
+# What a reload cannot change.
+FIXED = (
+    "bind",
+    "backlog",
+    "control_socket",
+    "no_control_socket",
+    "access_logfile",
+    "error_logfile",
+)
+
+Again = Callable[[], tuple[Config, "str | Callable[..., Any]"]]
 
 
 def _open_log(option: str, path: str, standard: int) -> int:
@@ -56,8 +79,14 @@ def _set_paths(config: Config) -> None:
 class _Run:
     """One run of a master."""
 
-    def __init__(self, config: Config, application: str | Callable[..., Any]) -> None:
+    def __init__(
+        self, config: Config, application: str | Callable[..., Any], again: Again | None
+    ) -> None:
         self.config = config
+        self.again = again
+        self.folder = os.getcwd()  # that relative names in the configuration begin in
+        self.threads_max = config.threads[1]
+        self.workers_max = max(2 * config.workers[1], config.workers[1] + 8)
         self.target: Target | Callable[..., Any]
         if isinstance(application, str):
             self.target = parse_target(application)
@@ -93,12 +122,13 @@ class _Run:
             return _check_folder("--worker-tmp-dir", self.config.worker_tmp_dir)
         return tempfile.gettempdir()
 
-    def _master(self) -> _core.Master:
+    def _options(self) -> dict[str, Any]:
+        """For the core: what the configuration says."""
         config = self.config
-        return _core.Master(
+        return dict(
             workers=config.workers[0],
             workers_limit=config.workers[1],
-            workers_max=max(2 * config.workers[1], config.workers[1] + 8),
+            workers_max=self.workers_max,
             workers_idle=config.shrink_after or NEVER,
             max_concurrency=config.max_concurrency,
             max_worker_lifetime=config.max_worker_lifetime,
@@ -146,9 +176,55 @@ class _Run:
             proxy_allow_ips=config.proxy_allow_ips,
             access_log_fd=self.access_fd,
             multiprocess=config.workers[1] > 1,
+        )
+
+    def _master(self) -> _core.Master:
+        return _core.Master(
+            **self._options(),
             title=self.name,
             **self._control_options(),
         )
+
+    def _configure(self, fresh: bool) -> dict[str, Any] | None:
+        """In each zygote. A fresh one takes the place of another: it reads everything anew."""
+        if not fresh or self.again is None:
+            return None
+        importlib.invalidate_caches()
+        os.chdir(self.folder)
+        try:
+            config, application = self.again()
+            self._take(config, application)
+            return self._options()
+        except ConfigError as error:
+            complain(f"millpond: {error}\n", self.log_fd)
+            raise SystemExit(EXIT_USAGE) from None
+
+    def _take(self, config: Config, application: str | Callable[..., Any]) -> None:
+        """Goes by another configuration, but for what was fixed when the master was made."""
+        old = self.config
+        fixed = {name: getattr(old, name) for name in FIXED}
+        for name, value in fixed.items():
+            if getattr(config, name) != value:
+                self._warn(
+                    f"{name.replace('_', '-')} stays {value!r}: a reload cannot change it, an"
+                    " upgrade (SIGUSR2) or a restart can"
+                )
+        for name, most in (("threads", self.threads_max), ("workers", self.workers_max)):
+            if getattr(config, name)[1] > most:
+                self._warn(
+                    f"{name}: {most} is the most that a reload can give, as the server was started;"
+                    " an upgrade (SIGUSR2) or a restart can give more"
+                )
+        self.config = replace(config, **fixed)
+        if isinstance(application, str):
+            self.target = parse_target(application)
+        _set_paths(self.config)
+
+    def _warn(self, text: str) -> None:
+        _core.log(self.log_fd, WARNING, text)
+
+    def _load(self) -> Callable[..., Any]:
+        return load_application(self.target, self.log_fd)
 
     def _ready(self, workers: int, threads: int, load_time: float, addresses: list[str]) -> None:
         facts = Facts(
@@ -182,7 +258,8 @@ class _Run:
             self._bind(master)
             flush()  # or every process would write what is buffered now
             return master.run(
-                load=partial(load_application, self.target),
+                configure=self._configure,
+                load=self._load,
                 freeze=partial(freeze, self.log_fd),
                 exit=exit_process,
                 ready=self._ready,
@@ -192,8 +269,12 @@ class _Run:
             self._close_logs()
 
 
-def serve(config: Config, application: str | Callable[..., Any]) -> int:
-    """Serves until stopped; returns the exit status. Raises ConfigError and ListenError."""
+def serve(config: Config, application: str | Callable[..., Any], again: Again | None = None) -> int:
+    """Serves until stopped; returns the exit status. Raises ConfigError and ListenError.
+
+    A reload calls `again` for the configuration and the application, in a process of its own; it
+    may raise ConfigError.
+    """
     if not isinstance(application, str) and not callable(application):
         raise TypeError(f"the application must be callable, or a str, not {application!r}")
-    return _Run(config, application).run()
+    return _Run(config, application, again).run()

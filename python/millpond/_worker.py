@@ -14,6 +14,7 @@ from millpond import _core
 from millpond._loader import LoadError, LoadFailed, Target, explain, load
 
 WARNING = 2
+ERROR = 3
 EXIT_LOAD = 3
 
 
@@ -40,7 +41,16 @@ def prepare_process() -> None:
     os.register_at_fork(after_in_child=_mend_main_thread)
 
 
-def load_application(target: Target | Callable[..., Any]) -> Callable[..., Any]:
+def complain(text: str, log_fd: int) -> None:
+    """Says what is wrong on stderr, and in the error log where that is another file."""
+    flush()
+    sys.stderr.write(text)
+    flush()
+    if log_fd > 2:
+        _core.log(log_fd, ERROR, "\n    ".join(text.rstrip("\n").split("\n")))
+
+
+def load_application(target: Target | Callable[..., Any], log_fd: int) -> Callable[..., Any]:
     """The application; or SystemExit, when it cannot be loaded and that has been said."""
     prepare_process()
     if not isinstance(target, Target):
@@ -48,9 +58,7 @@ def load_application(target: Target | Callable[..., Any]) -> Callable[..., Any]:
     try:
         return load(target)
     except (LoadError, LoadFailed) as error:
-        flush()
-        sys.stderr.write(explain(error))
-        flush()
+        complain(explain(error), log_fd)
         raise SystemExit(EXIT_LOAD) from None
 
 
