@@ -179,6 +179,21 @@ class Text(Kind):
         return value
 
 
+class LogFormat(Text):
+    """What a line of the access log looks like."""
+
+    def __init__(self) -> None:
+        super().__init__("combined, json, or a text with atoms such as %(h)s")
+
+    def check(self, value: Any) -> str:
+        text = super().check(value)
+        try:
+            _core.check_access_format(text)
+        except ValueError as error:
+            raise ConfigError(f"{text!r}: {error}. Known atoms: see docs/user/logs.md") from None
+        return text
+
+
 class UrlPath(Text):
     """A path as a client sends it: not decoded, and without a query."""
 
@@ -360,6 +375,7 @@ KINDS: dict[str, Kind] = {
     "worker_tmp_dir": Text("a folder"),
     "log_level": Choice(*LEVELS),
     "access_logfile": Text("a file, or - for stdout"),
+    "access_log_format": LogFormat(),
     "error_logfile": Text("a file, or - for stderr"),
     "control_socket": Text("the path of a socket"),
     "no_control_socket": Flag(),
@@ -435,6 +451,7 @@ class Config:
     worker_tmp_dir: str | None = None
     log_level: str = "info"
     access_logfile: str | None = None
+    access_log_format: str = "combined"
     error_logfile: str = "-"
     control_socket: str | None = None
     no_control_socket: bool = False

@@ -354,6 +354,13 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "none",
             ),
             Option(
+                "access_log_format",
+                ("--access-logformat",),
+                "FORMAT",
+                "combined, json, or a text with gunicorn's atoms: '%(h)s %(r)s %(s)s %(D)s'",
+                "combined",
+            ),
+            Option(
                 "error_logfile",
                 ("--error-logfile",),
                 "FILE",

@@ -175,6 +175,7 @@ class _Run:
             proxy_versions=ProxyVersion.BITS[config.proxy_protocol],
             proxy_allow_ips=config.proxy_allow_ips,
             access_log_fd=self.access_fd,
+            access_log_format=config.access_log_format,
             multiprocess=config.workers[1] > 1,
         )
 

@@ -21,13 +21,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/escape.h"
 #include "os/clock.h"
 #include "os/fd.h"
 
 enum {
     LINE_SIZE = 4096, /* PIPE_BUF on Linux */
     TEXT_SIZE = 4096, /* what is formatted before escaping */
-    UNIT_SIZE = 4,    /* the longest character or escape */
 };
 
 static const char cut_mark[] = "...(cut)\n";
@@ -88,51 +88,6 @@ static void add_head(struct line *line, enum mp_log_level level, int64_t wall)
     line->len = n > 0 ? (size_t)n : 0;
 }
 
-/* Bytes of the UTF-8 character at text (RFC 3629: shortest form, no surrogates), or 0 when there is
- * none or it is a control character of U+0080..U+009F. */
-static size_t character_length(const unsigned char *text, size_t n)
-{
-    size_t len = text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
-
-    if (text[0] < 0xc2 || text[0] > 0xf4 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((text[0] == 0xc2 && text[1] < 0xa0) || (text[0] == 0xe0 && text[1] < 0xa0) ||
-        (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf0 && text[1] < 0x90) ||
-        (text[0] == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return len;
-}
-
-/* Writes the next unit of the text as it may appear into out. Returns the bytes written; *used is
- * how many bytes of the text they stand for. */
-static size_t take_unit(const char *text, size_t n, char out[UNIT_SIZE], size_t *used)
-{
-    static const char hex[] = "0123456789abcdef";
-    static const char letters[] = {['\t'] = 't', ['\n'] = 'n', ['\r'] = 'r'};
-    unsigned char byte = (unsigned char)text[0];
-    size_t len = byte >= 0x80 ? character_length((const unsigned char *)text, n)
-                              : byte >= 0x20 && byte != 0x7f;
-
-    *used = len > 0 ? len : 1;
-    if (len > 0) {
-        memcpy(out, text, len);
-        return len;
-    }
-    out[0] = '\\';
-    if (byte < sizeof(letters) && letters[byte]) {
-        out[1] = letters[byte];
-        return 2;
-    }
-    out[1] = 'x';
-    out[2] = hex[byte >> 4];
-    out[3] = hex[byte & 15];
-    return 4;
-}
-
 /* Appends the text, escaped, and the newline. A line that gets too long ends with the mark. */
 static void add_text(struct line *line, const char *text, size_t n)
 {
@@ -140,13 +95,13 @@ static void add_text(struct line *line, const char *text, size_t n)
     size_t at = 0;
 
     while (at < n) {
-        char unit[UNIT_SIZE];
+        char unit[MP_ESCAPE_UNIT];
         size_t used = sizeof(continuation) - 1;
         size_t len = used;
         const char *from = continuation;
 
         if (n - at < used || memcmp(text + at, continuation, used) != 0) {
-            len = take_unit(text + at, n - at, unit, &used);
+            len = mp_escape_unit(MP_ESCAPE_TEXT, text + at, n - at, unit, &used);
             from = unit;
         }
         if (line->len + len > end) {

@@ -8,6 +8,7 @@
 #include "os/log.h"
 #include "os/process.h"
 #include "python/status.h"
+#include "server/access_format.h"
 #include "server/worker.h"
 
 static PyObject *log_line(PyObject *module MP_UNUSED, PyObject *args)
@@ -23,6 +24,24 @@ static PyObject *log_line(PyObject *module MP_UNUSED, PyObject *args)
     }
     const struct mp_log log = {.fd = fd, .level = MP_LOG_DEBUG};
     mp_log(&log, (enum mp_log_level)level, "%s", text);
+    Py_RETURN_NONE;
+}
+
+static PyObject *check_access_format(PyObject *module MP_UNUSED, PyObject *args)
+{
+    struct mp_access_format *format;
+    char why[MP_ACCESS_WHY];
+    const char *text;
+    if (!PyArg_ParseTuple(args, "s:check_access_format", &text))
+        return NULL;
+    int r = mp_access_format_new(text, &format, why);
+    if (r == -ENOMEM)
+        return PyErr_NoMemory();
+    if (r < 0) {
+        PyErr_SetString(PyExc_ValueError, why);
+        return NULL;
+    }
+    mp_access_format_free(format);
     Py_RETURN_NONE;
 }
 
@@ -89,6 +108,9 @@ static PyObject *stop_pool(PyObject *module, PyObject *args MP_UNUSED)
 PyMethodDef mp_py_functions[] = {
     {"log", log_line, METH_VARARGS,
      PyDoc_STR("log($module, fd, level, text, /)\n--\n\nWrites a line as the error log has them.")},
+    {"check_access_format", check_access_format, METH_VARARGS,
+     PyDoc_STR("check_access_format($module, text, /)\n--\n\n"
+               "ValueError, which says why, when lines of the access log cannot look so.")},
     {"cpu_count", cpu_count, METH_NOARGS,
      PyDoc_STR(
          "cpu_count($module)\n--\n\nThe CPUs that this process may use, by affinity and quota.")},

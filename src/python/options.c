@@ -8,6 +8,7 @@
 
 #include "base/ip.h"
 #include "os/clock.h"
+#include "server/access_format.h"
 
 enum option_kind {
     OPTION_UNSIGNED, /* unsigned */
@@ -24,6 +25,7 @@ enum option_kind {
     OPTION_ADMISSION,
     OPTION_ADDRESSES, /* const char *, as of mp_ip_set_init */
     OPTION_FORWARDED, /* unsigned: names of fields, or "off" */
+    OPTION_FORMAT,    /* const char *, as of mp_access_format_new */
 };
 
 struct option {
@@ -85,6 +87,7 @@ static const struct option options_table[] = {
     {"limit_temp_size", OPTION_U64, WORKER(temp_size)},
     {"worker_tmp_dir", OPTION_TEXT, WORKER(tmp_dir)},
     {"access_log_fd", OPTION_FD, WORKER(access_log)},
+    {"access_log_format", OPTION_FORMAT, WORKER(access_format)},
     {"proxy_versions", OPTION_UNSIGNED, WORKER(proxy_versions)},
     {"proxy_allow_ips", OPTION_ADDRESSES, WORKER(proxy_allow)},
     {"forwarded_allow_ips", OPTION_ADDRESSES, WORKER(forwarded_allow)},
@@ -242,6 +245,22 @@ static int get_forwarded(const struct option *option, PyObject *value, unsigned 
     return rc;
 }
 
+static int get_format(const struct option *option, PyObject *value, const char **ret)
+{
+    struct mp_access_format *format;
+    char why[MP_ACCESS_WHY];
+    if (get_text(value, ret) < 0)
+        return -1;
+    int r = mp_access_format_new(*ret, &format, why);
+    if (r == 0)
+        mp_access_format_free(format);
+    else if (r == -ENOMEM)
+        PyErr_NoMemory();
+    else
+        PyErr_Format(PyExc_ValueError, "option %s: %s", option->name, why);
+    return r == 0 ? 0 : -1;
+}
+
 static int set(const struct option *option, void *place, PyObject *value)
 {
     unsigned long long number;
@@ -266,6 +285,8 @@ static int set(const struct option *option, void *place, PyObject *value)
         return get_addresses(option, value, place);
     case OPTION_FORWARDED:
         return get_forwarded(option, value, place);
+    case OPTION_FORMAT:
+        return get_format(option, value, place);
     case OPTION_BOOL:
         truth = PyObject_IsTrue(value);
         *(bool *)place = truth > 0;

@@ -6,25 +6,23 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "os/clock.h"
 #include "os/fd.h"
+#include "server/access_format.h"
 #include "server/internal.h"
-#include "server/request.h"
 
 enum {
     BUFFER_SIZE = 1 << 20, /* some thousand lines: what comes while the disk is slow */
-    LINE_MAX_SIZE = 4096,
-    WRITE_CHUNK = 4096, /* PIPE_BUF: never a part of it, and no waiting after POLLOUT */
+    WRITE_CHUNK = 4096,    /* PIPE_BUF: never a part of it, and no waiting after POLLOUT */
     WRITE_SOON = BUFFER_SIZE / 4,
 };
 
 struct mp_access_log {
     int fd;
+    unsigned worker;
+    struct mp_access_format *format;
     _Atomic bool soon; /* much is waiting */
     pthread_mutex_t lock;
     char *buffer; /* filled by threads */
@@ -35,26 +33,26 @@ struct mp_access_log {
     uint64_t lost;
 };
 
-struct line {
-    char text[LINE_MAX_SIZE];
-    size_t size;
-};
-
-int mp_access_log_new(int fd, struct mp_access_log **ret_log)
+int mp_access_log_new(const struct mp_worker_options *options, unsigned worker,
+                      struct mp_access_log **ret_log)
 {
+    char why[MP_ACCESS_WHY];
     struct mp_access_log *log = calloc(1, sizeof(*log));
     if (!log)
         return -ENOMEM;
-    log->fd = fd;
+    log->fd = options->access_log;
+    log->worker = worker;
     log->buffer = malloc(BUFFER_SIZE);
     log->drain = malloc(BUFFER_SIZE);
     pthread_mutex_init(&log->lock, NULL);
-    if (!log->buffer || !log->drain) {
+    int r = log->buffer && log->drain
+                ? mp_access_format_new(options->access_format, &log->format, why)
+                : -ENOMEM;
+    if (r < 0)
         mp_access_log_free(log);
-        return -ENOMEM;
-    }
-    *ret_log = log;
-    return 0;
+    else
+        *ret_log = log;
+    return r;
 }
 
 void mp_access_log_free(struct mp_access_log *log)
@@ -65,102 +63,14 @@ void mp_access_log_free(struct mp_access_log *log)
         mp_access_log_write(log);
         mp_access_log_write(log);
     }
+    mp_access_format_free(log->format);
     pthread_mutex_destroy(&log->lock);
     free(log->buffer);
     free(log->drain);
     free(log);
 }
 
-static void put(struct line *line, const char *text, size_t n)
-{
-    size_t room = sizeof(line->text) - line->size;
-    n = n < room ? n : room;
-    memcpy(line->text + line->size, text, n);
-    line->size += n;
-}
-
-/* Escapes quotes, backslashes and what is not printable ASCII, as Apache does. */
-static void put_escaped(struct line *line, const char *text, size_t n)
-{
-    static const char hex[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        char escaped[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
-        if (c == '"' || c == '\\') {
-            escaped[1] = (char)c;
-            put(line, escaped, 2);
-        } else if (c < 0x20 || c >= 0x7f) {
-            put(line, escaped, 4);
-        } else {
-            put(line, text + i, 1);
-        }
-    }
-}
-
-static void put_field(struct line *line, const struct mp_request *request, enum mp_http_known known)
-{
-    const struct mp_http_head *head = &request->head;
-    for (uint32_t i = 0; i < head->field_count; i++) {
-        const struct mp_http_field *field = &head->fields[i];
-        if (field->known == known && field->value.len > 0) {
-            put_escaped(line, request->text + field->value.at,
-                        field->value.len < 1024 ? field->value.len : 1024);
-            return;
-        }
-    }
-    put(line, "-", 1);
-}
-
-static void put_time(struct line *line)
-{
-    char text[40];
-    time_t seconds = (time_t)mp_clock_wall_seconds();
-    struct tm tm;
-    localtime_r(&seconds, &tm);
-    size_t n = strftime(text, sizeof(text), " - - [%d/%b/%Y:%H:%M:%S %z] \"", &tm);
-    put(line, text, n);
-}
-
-/* The client and the time. */
-static void begin_line(struct line *line, const struct mp_sockaddr *peer)
-{
-    char text[MP_SOCKADDR_TEXT];
-    size_t n = mp_sockaddr_host(peer, text, sizeof(text));
-    line->size = 0;
-    put(line, n > 0 ? text : "-", n > 0 ? n : 1);
-    put_time(line);
-}
-
-static void end_line(struct line *line)
-{
-    if (line->size == sizeof(line->text))
-        line->size--;
-    line->text[line->size++] = '\n';
-}
-
-static void format_line(struct line *line, const struct mp_request *request, int status,
-                        uint64_t size, int64_t now)
-{
-    const struct mp_http_head *head = &request->head;
-    char text[MP_SOCKADDR_TEXT];
-    begin_line(line, mp_request_peer(request));
-    put_escaped(line, request->text + head->method_name.at, head->method_name.len);
-    put(line, " ", 1);
-    put_escaped(line, request->text + head->target.at,
-                head->target.len < 2048 ? head->target.len : 2048);
-    int m = snprintf(text, sizeof(text), " HTTP/1.%u\" %d %llu \"", head->minor, status,
-                     (unsigned long long)size);
-    put(line, text, (size_t)m);
-    put_field(line, request, MP_HTTP_NAME_REFERER);
-    put(line, "\" \"", 3);
-    put_field(line, request, MP_HTTP_NAME_USER_AGENT);
-    m = snprintf(text, sizeof(text), "\" %.6f",
-                 (double)(now - request->ready_at) / (double)MP_NSEC_PER_SEC);
-    put(line, text, (size_t)m);
-    end_line(line);
-}
-
-static void add_line(struct mp_access_log *log, const struct line *line)
+static void add_line(struct mp_access_log *log, const struct mp_access_line *line)
 {
     pthread_mutex_lock(&log->lock);
     if (log->size + line->size <= BUFFER_SIZE) {
@@ -174,28 +84,40 @@ static void add_line(struct mp_access_log *log, const struct line *line)
     pthread_mutex_unlock(&log->lock);
 }
 
-void mp_access_log_answered(struct mp_access_log *log, const struct mp_request *request, int status,
-                            uint64_t size, int64_t now)
+static void add_record(struct mp_access_log *log, struct mp_access_record *record)
 {
-    struct line line;
-    format_line(&line, request, status, size, now);
+    struct mp_access_line line;
+    record->worker = log->worker;
+    mp_access_format_make(log->format, record, &line);
     add_line(log, &line);
 }
 
+void mp_access_log_answered(struct mp_access_log *log, const struct mp_request *request, int status,
+                            uint64_t size, int64_t now)
+{
+    struct mp_access_record record = {
+        .request = request, .conn = request->conn, .status = status, .size = size, .now = now};
+    add_record(log, &record);
+}
+
+/* The response's head is still where the thread has made it. */
 void mp_access_log_add(struct mp_access_log *log, const struct mp_request *request, int64_t now)
 {
-    mp_access_log_answered(log, request, request->response.status, request->response.written, now);
+    const struct mp_response *response = &request->response;
+    struct mp_access_record record = {
+        .request = request,
+        .conn = request->conn,
+        .head = response->committed && request->thread ? request->thread->head : NULL,
+        .status = response->status,
+        .size = response->written,
+        .now = now};
+    add_record(log, &record);
 }
 
 void mp_access_log_refused(struct mp_access_log *log, const struct mp_conn *conn, int status)
 {
-    struct line line;
-    char text[64];
-    begin_line(&line, &conn->peer);
-    int n = snprintf(text, sizeof(text), "-\" %d 0 \"-\" \"-\" 0.000000", status);
-    put(&line, text, (size_t)n);
-    end_line(&line);
-    add_line(log, &line);
+    struct mp_access_record record = {.conn = conn, .status = status};
+    add_record(log, &record);
 }
 
 bool mp_access_log_is_urgent(struct mp_access_log *log)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The access log of a worker: threads add lines to a buffer in memory, the control thread writes it
- * out, so that no handler waits for a disk or a pipe. Apache's combined format with the duration
- * behind it. What a client has sent is escaped: a line is a line whatever it was.
+ * out, so that no handler waits for a disk or a pipe. What a line looks like: access_format.h.
  */
 #ifndef MP_SERVER_ACCESS_LOG_H
 #define MP_SERVER_ACCESS_LOG_H
@@ -16,9 +15,11 @@
 struct mp_access_log;
 struct mp_conn;
 struct mp_request;
+struct mp_worker_options;
 
-/* fd stays the caller's. 0 or -errno. */
-int mp_access_log_new(int fd, struct mp_access_log **ret_log);
+/* The descriptor stays the caller's. worker: its number. 0 or -errno (-EINVAL: no such format). */
+int mp_access_log_new(const struct mp_worker_options *options, unsigned worker,
+                      struct mp_access_log **ret_log);
 /* Writes what is left. NULL is harmless. */
 void mp_access_log_free(struct mp_access_log *log);
 

@@ -108,7 +108,7 @@ static int server_init(struct mp_server *server, const struct mp_worker_context 
     if (r == 0)
         server->inspector = mp_inspector_new(server);
     if (r == 0 && context->options->access_log >= 0)
-        r = mp_access_log_new(context->options->access_log, &server->access_log);
+        r = mp_access_log_new(context->options, context->slot + 1, &server->access_log);
     return r;
 }
 

@@ -67,18 +67,19 @@ struct mp_worker_options {
     int64_t keep_alive;         /* idle between requests; 0: close after each response */
     int64_t drain_idle;         /* draining: idle connections are closed after that */
     struct mp_http_limits limits;
-    uint64_t body_max;       /* 413 beyond; 0: unlimited */
-    uint32_t chunks_max;     /* 413 beyond; 0: unlimited */
-    uint32_t pipelined_max;  /* requests sent ahead on a connection; 0: unlimited */
-    uint32_t keep_alive_max; /* requests on a connection; 0: unlimited */
-    unsigned temp_files;     /* open at once; 0: unlimited */
-    uint64_t temp_size;      /* bytes in them at once; 0: unlimited */
-    size_t body_memory;      /* bodies above it go to a file */
-    size_t output_memory;    /* responses above it go to a file */
-    uint64_t output_file;    /* ... up to that; then the handler waits */
-    const char *tmp_dir;     /* for both */
-    int access_log;          /* descriptor or -1 */
-    bool multiprocess;       /* told to applications */
+    uint64_t body_max;         /* 413 beyond; 0: unlimited */
+    uint32_t chunks_max;       /* 413 beyond; 0: unlimited */
+    uint32_t pipelined_max;    /* requests sent ahead on a connection; 0: unlimited */
+    uint32_t keep_alive_max;   /* requests on a connection; 0: unlimited */
+    unsigned temp_files;       /* open at once; 0: unlimited */
+    uint64_t temp_size;        /* bytes in them at once; 0: unlimited */
+    size_t body_memory;        /* bodies above it go to a file */
+    size_t output_memory;      /* responses above it go to a file */
+    uint64_t output_file;      /* ... up to that; then the handler waits */
+    const char *tmp_dir;       /* for both */
+    int access_log;            /* descriptor or -1 */
+    const char *access_format; /* as of access_format.h; NULL: combined */
+    bool multiprocess;         /* told to applications */
     /* HTTP: whom to believe what (trust.h). Lists are as of mp_ip_set_init. */
     unsigned proxy_versions;     /* of the PROXY header that begins each connection; 0: none does */
     const char *proxy_allow;     /* who may send it */

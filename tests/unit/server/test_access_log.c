@@ -16,6 +16,14 @@
 static struct mp_request request;
 static struct mp_conn conn;
 
+static int new_log(int fd, struct mp_access_log **ret_log)
+{
+    struct mp_worker_options options;
+    mp_worker_options_init(&options);
+    options.access_log = fd;
+    return mp_access_log_new(&options, 1, ret_log);
+}
+
 /* A request as the server holds it after parsing text. */
 static void make(const char *text)
 {
@@ -43,7 +51,7 @@ static const char *line_of(const char *text)
     struct mp_access_log *log;
     int fd = memfd_create("log", MFD_CLOEXEC);
     make(text);
-    CHECK_OK(mp_access_log_new(fd, &log));
+    CHECK_OK(new_log(fd, &log));
     mp_access_log_add(log, &request, 1000 + 1500 * MP_NSEC_PER_USEC);
     CHECK_EQ(mp_access_log_write(log), 0);
     ssize_t n = pread(fd, line, sizeof(line) - 1, 0);
@@ -104,7 +112,7 @@ TEST(pipe_gets_whole_lines_only)
     CHECK_OK(pipe2(ends, O_CLOEXEC | O_NONBLOCK));
     fcntl(ends[1], F_SETFL, 0); /* as an inherited standard output is */
     make(plain);
-    CHECK_OK(mp_access_log_new(ends[1], &log));
+    CHECK_OK(new_log(ends[1], &log));
     for (int round = 0; round < 40; round++) {
         for (int i = 0; i < 97; i++, added++)
             mp_access_log_add(log, &request, 2000);
@@ -134,7 +142,7 @@ TEST(full_buffer_loses_lines_and_counts_them)
     unsigned added = 0;
     CHECK_OK(pipe2(ends, O_CLOEXEC));
     make(plain);
-    CHECK_OK(mp_access_log_new(ends[1], &log));
+    CHECK_OK(new_log(ends[1], &log));
     CHECK(!mp_access_log_is_urgent(log));
     while (added < 50000) {
         mp_access_log_add(log, &request, 2000);
@@ -158,7 +166,7 @@ TEST(reader_that_is_gone_does_no_harm)
     CHECK_OK(pipe2(ends, O_CLOEXEC));
     signal(SIGPIPE, SIG_IGN);
     make(plain);
-    CHECK_OK(mp_access_log_new(ends[1], &log));
+    CHECK_OK(new_log(ends[1], &log));
     close(ends[0]);
     for (int i = 0; i < 10; i++) {
         mp_access_log_add(log, &request, 2000);
