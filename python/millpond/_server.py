@@ -29,6 +29,7 @@ from millpond._worker import (
 )
 
 EXIT_USAGE = 2
+UPGRADE = "MILLPOND_UPGRADE"  # set by a master that this one is to follow
 NEVER = 1e8  # seconds
 HEAD_LEAST = 65536  # bytes of a whole request head that are allowed at least
 
@@ -76,6 +77,15 @@ def _set_paths(config: Config) -> None:
     sys.path[:] = paths + [path for path in sys.path if path not in paths]
 
 
+def _start_of_program() -> tuple[bytes, list[bytes], list[bytes], bytes] | None:
+    """Program, arguments, environment and folder, to start the same once more; None: not known."""
+    if not sys.executable:
+        return None
+    arguments = [os.fsencode(word) for word in sys.orig_argv]
+    environment = [name + b"=" + value for name, value in os.environb.items()]
+    return os.fsencode(sys.executable), arguments, environment, os.fsencode(os.getcwd())
+
+
 class _Run:
     """One run of a master."""
 
@@ -84,6 +94,8 @@ class _Run:
     ) -> None:
         self.config = config
         self.again = again
+        self.inherited = os.environ.pop(UPGRADE, None)
+        self.start = _start_of_program()
         self.folder = os.getcwd()  # that relative names in the configuration begin in
         self.threads_max = config.threads[1]
         self.workers_max = max(2 * config.workers[1], config.workers[1] + 8)
@@ -240,6 +252,17 @@ class _Run:
         )
         show(facts, self.log_fd)
 
+    def _link(self, master: _core.Master) -> None:
+        """To the master that this one follows, and to that which may follow it."""
+        if self.start is not None:
+            master.set_successor(*self.start)
+        if self.inherited is None:
+            return
+        try:
+            master.inherit(self.inherited)
+        except OSError as error:
+            raise ConfigError(f"{UPGRADE} is not for this process: {error.strerror}") from None
+
     def _bind(self, master: _core.Master) -> None:
         for spec in self.config.bind:
             try:
@@ -256,6 +279,7 @@ class _Run:
         allow_descriptors(self.config.worker_connections + 2 * self.config.threads[1])
         master = self._master()
         try:
+            self._link(master)
             self._bind(master)
             flush()  # or every process would write what is buffered now
             return master.run(

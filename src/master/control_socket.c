@@ -75,7 +75,7 @@ static int choose_path(const struct mp_master *master, char *path, size_t size)
     return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-static int open_socket(struct mp_master *master, char *path, size_t size)
+static int open_socket(struct mp_master *master, bool replace, char *path, size_t size)
 {
     struct mp_control_socket *control = &master->control;
     struct mp_sockaddr addr;
@@ -85,6 +85,8 @@ static int open_socket(struct mp_master *master, char *path, size_t size)
         return err;
     if (!mp_shm_is_sealed(mp_scoreboard_fd(master->board)))
         return -EOPNOTSUPP; /* whoever is given it could write to it */
+    if (replace)
+        mp_private_unlink(path);
     control->listener = mp_private_listen(path, BACKLOG, &addr);
     if (control->listener < 0)
         return control->listener;
@@ -110,14 +112,14 @@ static const char *reason(int err)
     }
 }
 
-void mp_control_socket_open(struct mp_master *master)
+void mp_control_socket_open(struct mp_master *master, bool replace)
 {
     char path[MP_SOCKADDR_TEXT] = "";
     int err;
 
     if (!master->options.control_socket)
         return;
-    err = open_socket(master, path, sizeof(path));
+    err = open_socket(master, replace, path, sizeof(path));
     if (!err)
         return;
     master->control.listener = -1;

@@ -28,8 +28,9 @@ struct pollfd;
 
 void mp_control_socket_init(struct mp_control_socket *control);
 
-/* As the options say: makes the socket and its folder. A failure is a warning in the log. */
-void mp_control_socket_open(struct mp_master *master);
+/* As the options say: makes the socket and its folder. replace: another process may listen there
+ * still, and is to be followed. A failure is a warning in the log. */
+void mp_control_socket_open(struct mp_master *master, bool replace);
 /* Closes everything, and removes the file if this process has made it. Twice is harmless. */
 void mp_control_socket_done(struct mp_control_socket *control);
 

@@ -295,7 +295,8 @@ static void stop_one(struct mp_master *master, struct mp_worker_handle *handle, 
             deadline = handle->deadline;
         break;
     }
-    tell(handle, verb, true);
+    /* After an upgrade others serve what waits in the kernel. */
+    tell(handle, verb, !master->upgrade.done);
     mp_worker_handle_leave(handle, deadline);
     show_state(master, handle, MP_SB_WORKER_DRAINING);
 }
@@ -535,6 +536,7 @@ void mp_crew_announce(struct mp_master *master)
     if (ready.workers < master->target)
         return;
     master->announced = true;
+    mp_handover_claim(master);
     mp_link_tell(master, MP_LINK_READY, ready.workers);
     mp_zygote_tell(master, MP_ZYGOTE_POOL_READY, NULL, 0);
     if (master->ops.on_ready)

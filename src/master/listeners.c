@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "master/private.h"
 #include "os/fd.h"
@@ -17,6 +18,7 @@ static int reserve(struct mp_master *master)
     size_t count = master->listener_count + 1;
     struct mp_listen_socket *listeners;
     struct mp_socket_file *files;
+    char **specs;
 
     listeners = reallocarray(master->listeners, count, sizeof(*listeners));
     if (!listeners)
@@ -26,6 +28,10 @@ static int reserve(struct mp_master *master)
     if (!files)
         return -ENOMEM;
     master->files = files;
+    specs = reallocarray(master->specs, count, sizeof(*specs));
+    if (!specs)
+        return -ENOMEM;
+    master->specs = specs;
     return 0;
 }
 
@@ -80,7 +86,9 @@ int mp_master_bind(struct mp_master *master, const char *spec, int backlog, cons
 {
     struct mp_listen_socket listener = {.fd = -1};
     struct mp_socket_file file = {0};
+    char *copy = NULL;
     int inherited;
+    int handed;
     int err;
 
     *ret_why = NULL;
@@ -89,21 +97,43 @@ int mp_master_bind(struct mp_master *master, const char *spec, int backlog, cons
         err = reserve(master);
     if (err)
         return err;
-    listener.fd = open_listener(master, inherited, &listener.addr, backlog, ret_why);
+    handed = mp_handover_take(master, spec);
+    listener.fd =
+        open_listener(master, handed >= 0 ? handed : inherited, &listener.addr, backlog, ret_why);
+    if (listener.fd >= 0 && inherited < 0 && handed < 0)
+        err = mp_socket_file_init(&file, &listener.addr);
+    mp_fd_close(&handed);
     if (listener.fd < 0)
         return listener.fd;
-    if (inherited < 0)
-        err = mp_socket_file_init(&file, &listener.addr);
     if (err == 0)
         err = mp_socket_local(listener.fd, &listener.addr);
+    copy = err == 0 ? strdup(spec) : NULL;
+    if (err == 0 && !copy)
+        err = -ENOMEM;
     if (err) {
         mp_socket_file_done(&file);
         mp_fd_close(&listener.fd);
         return err;
     }
+    master->specs[master->listener_count] = copy;
     master->listeners[master->listener_count] = listener;
     master->files[master->listener_count++] = file;
     return 0;
+}
+
+/* Of one that is not there any more nothing is to be removed. */
+void mp_listeners_claim(struct mp_master *master)
+{
+    for (size_t i = 0; i < master->listener_count; i++) {
+        if (!master->files[i].path && strncmp(master->specs[i], "fd:", 3) != 0)
+            (void)mp_socket_file_init(&master->files[i], &master->listeners[i].addr);
+    }
+}
+
+void mp_listeners_disown(struct mp_master *master)
+{
+    for (size_t i = 0; i < master->listener_count; i++)
+        mp_socket_file_forget(&master->files[i]);
 }
 
 void mp_listeners_close(struct mp_master *master)
@@ -115,11 +145,15 @@ void mp_listeners_close(struct mp_master *master)
 void mp_listeners_done(struct mp_master *master)
 {
     mp_listeners_close(master);
-    for (size_t i = 0; i < master->listener_count; i++)
+    for (size_t i = 0; i < master->listener_count; i++) {
         mp_socket_file_done(&master->files[i]);
+        free(master->specs[i]);
+    }
     free(master->listeners);
     free(master->files);
+    free(master->specs);
     master->listeners = NULL;
     master->files = NULL;
+    master->specs = NULL;
     master->listener_count = 0;
 }

@@ -30,6 +30,7 @@ static int64_t wait_time(struct mp_master *master)
 
     next = earliest(next, mp_zygote_handle_next_look(master));
     next = earliest(next, mp_reload_next_look(master));
+    next = earliest(next, mp_upgrade_next_look(master));
     next = earliest(next, mp_stop_next_look(master));
     next = earliest(next, mp_control_socket_next_look(&master->control));
     if (next == MP_HANDLE_NEVER)
@@ -47,6 +48,9 @@ static unsigned fill_polls(struct mp_master *master)
     for (unsigned i = 0; i < MP_ZYGOTES; i++)
         master->polls[MP_POLL_ZYGOTE + i] =
             (struct pollfd){.fd = master->zygotes[i].control, .events = POLLIN};
+    master->polls[MP_POLL_UPGRADE] = (struct pollfd){.fd = master->upgrade.link, .events = POLLIN};
+    master->polls[MP_POLL_HANDOVER] =
+        (struct pollfd){.fd = master->handover.link, .events = POLLIN};
     master->polls[MP_POLL_LINK] = (struct pollfd){.fd = master->link, .events = POLLIN};
     master->polls[MP_POLL_PARENT] = (struct pollfd){.fd = master->parent_fd, .events = POLLIN};
     for (unsigned i = 0; i < master->slots; i++) {
@@ -74,6 +78,10 @@ static void hand_out(struct mp_master *master, unsigned count, int64_t now)
         if (master->polls[i].revents)
             mp_crew_read(master, &master->workers[master->poll_slots[i]], now);
     }
+    if (master->polls[MP_POLL_UPGRADE].revents)
+        mp_upgrade_read(master, now);
+    if (master->polls[MP_POLL_HANDOVER].revents)
+        mp_handover_read(master, now);
     if (master->polls[MP_POLL_LINK].revents)
         mp_link_read(master, now);
     if (master->polls[MP_POLL_PARENT].revents)
@@ -90,6 +98,7 @@ static void tick(struct mp_master *master)
     mp_stop_tick(master, now);
     mp_zygote_handle_tick(master, now);
     mp_reload_tick(master, now);
+    mp_upgrade_tick(master, now);
     mp_crew_tick(master, now);
 }
 

@@ -66,6 +66,9 @@ static void init(struct mp_master *master, const struct mp_master_options *optio
     master->limits = (struct mp_handle_limits){.load_timeout = options->load_timeout,
                                                .heartbeat_timeout = options->heartbeat_timeout};
     master->link = -1;
+    master->upgrade.link = -1;
+    master->upgrade.deadline = MP_HANDLE_NEVER;
+    master->handover.link = -1;
     master->parent_fd = -1;
     master->signal_fd = -1;
     mp_control_socket_init(&master->control);
@@ -150,10 +153,14 @@ int mp_master_run(struct mp_master *master)
         return 1;
     }
     master->started = mp_clock_now();
-    mp_control_socket_open(master);
+    mp_handover_done(master);
+    if (!master->handover.pending)
+        mp_control_socket_open(master, false);
     mp_loop_run(master);
     mp_control_socket_done(&master->control);
     close_controls(master);
+    mp_fd_close(&master->upgrade.link);
+    mp_fd_close(&master->handover.link);
     mp_listeners_close(master);
     (void)mp_child_subreaper(master->was_subreaper, NULL);
     mp_signals_give_back(master);
@@ -168,6 +175,7 @@ void mp_master_free(struct mp_master *master)
     mp_signals_give_back(master); /* taken only if it was embedded, and did not run */
     mp_link_close(master);
     mp_control_socket_done(&master->control);
+    mp_handover_done(master);
     mp_listeners_done(master);
     mp_scoreboard_free(master->board);
     free(master->past);

@@ -10,8 +10,8 @@
  * has started itself. See docs/internals/processes.md.
  *
  * Signals: TERM drains and stops; INT and QUIT stop quickly, at a second one at once; TTIN and
- * TTOU: one worker more, one less. HUP reloads (reload.c). USR2 is answered with a line in the log,
- * USR1 is ignored.
+ * TTOU: one worker more, one less. HUP reloads (reload.c), USR2 upgrades (upgrade.c). USR1 is
+ * ignored.
  */
 #ifndef MP_MASTER_MASTER_H
 #define MP_MASTER_MASTER_H
@@ -129,6 +129,24 @@ int mp_master_bind(struct mp_master *master, const char *spec, int backlog, cons
 /* In a zygote, from configure: options that its workers, and the master once they serve, go by.
  * What was fixed when the master was made stays as it is (settings.c); strings are borrowed. */
 void mp_master_set_options(struct mp_master *master, const struct mp_master_options *options);
+
+/* How this program is started: program, arguments and environment as of execve(2), in folder. */
+struct mp_successor {
+    const char *program;
+    char *const *arguments;
+    char *const *environment;
+    const char *folder;
+};
+
+/* What SIGUSR2 starts (upgrade.c). Borrowed, as long as the master lives. */
+void mp_master_set_successor(struct mp_master *master, const struct mp_successor *successor);
+
+/*
+ * This program was started by SIGUSR2: text is the value of MILLPOND_UPGRADE, which the caller
+ * removes from its environment. Before mp_master_bind, which then uses the sockets of the other
+ * master where the address is written the same way. 0 or -errno (-EINVAL: no such text).
+ */
+int mp_master_inherit(struct mp_master *master, const char *text);
 
 /* The sockets so far, as bound (port 0 replaced by the port that was given). */
 const struct mp_listen_socket *mp_master_listeners(const struct mp_master *master,

@@ -18,6 +18,8 @@
  *   zygote_handle.c  a zygote, seen from here
  *   reload.c         new code and configuration: the next zygote, and whom it replaces
  *   settings.c       what of the options a reload can change
+ *   upgrade.c        another master in the place of this one
+ *   handover.c       ... as that one sees it
  */
 #ifndef MP_MASTER_PRIVATE_H
 #define MP_MASTER_PRIVATE_H
@@ -98,11 +100,48 @@ struct mp_reload {
     char why[256];     /* why the last that has failed did */
 };
 
+/* Tells a new master what it inherits: "1 LINK\n", then "FD ADDRESS\n" for each socket. */
+#define MP_UPGRADE_VARIABLE "MILLPOND_UPGRADE"
+
+enum mp_upgrade_verb {
+    MP_UPGRADE_READY = 1, /* new master to old: serves, and owns the files */
+    MP_UPGRADE_STOP,      /* old master to new: stops, and so does the new one */
+};
+
+struct mp_upgrade_message {
+    uint32_t verb; /* enum mp_upgrade_verb */
+};
+
+/* Of a master: the one that is to follow it. */
+struct mp_upgrade {
+    bool wanted; /* as soon as this one serves */
+    pid_t pid;   /* 0: there is none */
+    int link;    /* owned; -1: none */
+    int64_t deadline;
+    bool killed;
+    bool done; /* it serves: this one ends */
+};
+
+struct mp_inherited {
+    int fd; /* owned; -1: taken */
+    char *spec;
+};
+
+/* Of a master that follows another. */
+struct mp_handover {
+    bool pending; /* nothing has been taken over yet */
+    int link;     /* owned; -1: none, or it has ended */
+    struct mp_inherited *inherited;
+    size_t count;
+};
+
 /* What the loop waits for: the entries of struct mp_master's polls. */
 enum mp_poll_entry {
     MP_POLL_SIGNALS = 0,
     MP_POLL_ZYGOTE,
     MP_POLL_ZYGOTE_LAST = MP_POLL_ZYGOTE + MP_ZYGOTES - 1,
+    MP_POLL_UPGRADE,
+    MP_POLL_HANDOVER,
     MP_POLL_LINK,
     MP_POLL_PARENT,
     MP_POLL_WORKERS, /* the first of them */
@@ -129,8 +168,13 @@ struct mp_master {
     struct mp_control_socket control;
     int64_t started; /* monotonic ns: when it began to run */
 
+    struct mp_successor successor; /* program NULL: not known */
+    struct mp_upgrade upgrade;
+    struct mp_handover handover;
+
     struct mp_listen_socket *listeners;
     struct mp_socket_file *files; /* parallel to listeners */
+    char **specs;                 /* likewise: as they were given */
     size_t listener_count;
 
     struct mp_scoreboard *board;
@@ -186,6 +230,8 @@ void mp_signals_give_back(struct mp_master *master);
 /* In a new zygote: what reaches the whole process group does nothing there, and nothing is blocked.
  */
 void mp_signals_reset_in_zygote(const struct mp_master *master);
+/* In a process that is about to be another program: as they were before the master took them. */
+void mp_signals_restore_for_exec(const struct mp_master *master);
 /* In a new worker, just before it serves: the contract of struct mp_worker_context. Returns the
  * relay's descriptor or -errno. */
 int mp_signals_prepare_worker(const struct mp_master *master);
@@ -216,6 +262,9 @@ bool mp_stop_is_over(const struct mp_master *master);
 
 /* ---- listeners.c */
 
+/* The files of UNIX sockets become, and are no more, this master's to remove. */
+void mp_listeners_claim(struct mp_master *master);
+void mp_listeners_disown(struct mp_master *master);
 /* Closes the sockets; keeps addresses and files. */
 void mp_listeners_close(struct mp_master *master);
 void mp_listeners_done(struct mp_master *master);
@@ -340,6 +389,29 @@ void mp_reload_on_ready(struct mp_master *master, const struct mp_worker_handle 
 void mp_reload_on_end(struct mp_master *master, struct mp_worker_handle *handle, int64_t now);
 /* The pool stops. */
 void mp_reload_stop(struct mp_master *master, int64_t deadline);
+
+/* ---- upgrade.c */
+
+/* Starts a new master, if that is possible; who: for the log. */
+void mp_upgrade_ask(struct mp_master *master, const char *who, int64_t now);
+void mp_upgrade_read(struct mp_master *master, int64_t now);
+bool mp_upgrade_on_death(struct mp_master *master, pid_t pid, int status, uint64_t peak,
+                         int64_t now);
+void mp_upgrade_tick(struct mp_master *master, int64_t now);
+int64_t mp_upgrade_next_look(const struct mp_master *master);
+void mp_upgrade_stop(struct mp_master *master, int64_t now);
+/* None is under way that would be left behind. */
+bool mp_upgrade_is_over(const struct mp_master *master);
+
+/* ---- handover.c */
+
+/* The descriptor that was inherited for this address, taken out; -1: there is none. */
+int mp_handover_take(struct mp_master *master, const char *spec);
+/* Closes what nobody has taken. */
+void mp_handover_done(struct mp_master *master);
+/* The first workers serve. */
+void mp_handover_claim(struct mp_master *master);
+void mp_handover_read(struct mp_master *master, int64_t now);
 
 /* ---- settings.c */
 

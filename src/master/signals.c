@@ -64,6 +64,13 @@ void mp_signals_give_back(struct mp_master *master)
     mp_fd_close(&master->signal_fd);
 }
 
+void mp_signals_restore_for_exec(const struct mp_master *master)
+{
+    (void)mp_sigaction_restore(SIGPIPE, &master->old_pipe);
+    (void)mp_sigaction_restore(SIGCHLD, &master->old_child);
+    (void)mp_signal_restore(&master->old_mask);
+}
+
 /*
  * The mask of an embedded master is that of the thread that has forked it. A program whose other
  * threads have everything blocked, because one thread waits for signals, has no such thread here.
@@ -110,6 +117,7 @@ static void reap(struct mp_master *master, int64_t now)
 
     while ((pid = mp_child_reap(&status, &peak)) > 0) {
         if (!mp_zygote_handle_on_death(master, pid, status, peak, now) &&
+            !mp_upgrade_on_death(master, pid, status, peak, now) &&
             !mp_crew_on_death(master, pid, status, peak, now))
             mp_log(&master->options.log, MP_LOG_DEBUG, "reaped pid %d, which is none of ours",
                    (int)pid);
@@ -164,8 +172,7 @@ static void act(struct mp_master *master, int signo, int64_t now)
         (void)mp_reload_ask(master, "SIGHUP", now);
         break;
     case SIGUSR2:
-        mp_log(log, MP_LOG_WARNING,
-               "SIGUSR2: this version cannot hand over to a new binary; stop and start it instead");
+        mp_upgrade_ask(master, "SIGUSR2", now);
         break;
     case SIGUSR1:
         mp_log(log, MP_LOG_DEBUG, "SIGUSR1: ignored");

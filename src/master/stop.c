@@ -23,6 +23,7 @@ static void enter_draining(struct mp_master *master, int64_t now)
     mp_listeners_close(master);
     mp_reload_stop(master, master->stop_deadline);
     mp_crew_stop(master, MP_WORKER_DRAIN, now, master->stop_deadline);
+    mp_upgrade_stop(master, now);
 }
 
 static void enter_quitting(struct mp_master *master, int64_t now)
@@ -32,6 +33,7 @@ static void enter_quitting(struct mp_master *master, int64_t now)
     mp_listeners_close(master);
     mp_reload_stop(master, master->stop_deadline);
     mp_crew_stop(master, MP_WORKER_QUIT, now, master->stop_deadline);
+    mp_upgrade_stop(master, now);
 }
 
 /* why: for the log, or NULL. */
@@ -43,6 +45,7 @@ static void enter_killing(struct mp_master *master, const char *why, int64_t now
     for (unsigned i = 0; i < MP_ZYGOTES; i++)
         mp_zygote_handle_kill(&master->zygotes[i]);
     mp_crew_kill_all(master, why, now);
+    mp_upgrade_stop(master, now);
 }
 
 static void report_start(const struct mp_master *master, bool quick, const char *who)
@@ -174,5 +177,5 @@ bool mp_stop_is_over(const struct mp_master *master)
         if (master->zygotes[i].state != MP_ZYGOTE_ABSENT)
             return false;
     }
-    return mp_crew_is_empty(master);
+    return mp_crew_is_empty(master) && mp_upgrade_is_over(master);
 }

@@ -38,6 +38,8 @@ static void close_masters_own(struct mp_master *master)
     mp_fd_close(&master->signal_fd);
     mp_link_close(master);
     mp_control_socket_done(&master->control);
+    mp_fd_close(&master->upgrade.link);
+    mp_fd_close(&master->handover.link);
     for (unsigned i = 0; i < MP_ZYGOTES; i++)
         mp_fd_close(&master->zygotes[i].control);
     for (unsigned i = 0; i < master->slots; i++)

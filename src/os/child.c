@@ -25,6 +25,15 @@ pid_t mp_child_fork(void)
     return pid == -1 ? -errno : pid;
 }
 
+int mp_child_exec(const char *program, char *const *arguments, char *const *environment,
+                  const char *folder)
+{
+    if (folder && chdir(folder) == -1)
+        return -errno;
+    (void)execve(program, arguments, environment);
+    return -errno;
+}
+
 void mp_child_exit(int status)
 {
     _exit(status);

@@ -87,6 +87,14 @@ int mp_private_listen(const char *path, int backlog, struct mp_sockaddr *ret_add
     return fd;
 }
 
+void mp_private_unlink(const char *path)
+{
+    struct stat info;
+
+    if (lstat(path, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_uid == geteuid())
+        (void)unlink(path);
+}
+
 bool mp_private_peer(int fd)
 {
     struct ucred peer;

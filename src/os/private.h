@@ -25,6 +25,9 @@ int mp_private_folder(const char *path);
  */
 int mp_private_listen(const char *path, int backlog, struct mp_sockaddr *ret_addr);
 
+/* Removes a socket's file of this user, which somebody may be listening on still. */
+void mp_private_unlink(const char *path);
+
 /* Whether the process that has connected runs as this process's user, or as root. Its end of a pair
  * made by socketpair(2) counts as connected. */
 bool mp_private_peer(int fd);

@@ -63,6 +63,11 @@ void mp_socket_file_done(struct mp_socket_file *file)
     if (file->path && file->owner == getpid() && lstat(file->path, &info) == 0 &&
         S_ISSOCK(info.st_mode) && info.st_dev == file->device && info.st_ino == file->inode)
         (void)unlink(file->path);
+    mp_socket_file_forget(file);
+}
+
+void mp_socket_file_forget(struct mp_socket_file *file)
+{
     free(file->path);
     file->path = NULL;
 }

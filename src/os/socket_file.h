@@ -25,4 +25,7 @@ int mp_socket_file_init(struct mp_socket_file *ret_file, const struct mp_sockadd
 /* Removes the file if it is ours, frees the path. Twice is harmless. */
 void mp_socket_file_done(struct mp_socket_file *file);
 
+/* Leaves the file to somebody else; frees the path. Twice is harmless. */
+void mp_socket_file_forget(struct mp_socket_file *file);
+
 #endif

@@ -21,6 +21,7 @@
 #include "python/options.h"
 #include "python/sockets.h"
 #include "python/status.h"
+#include "python/successor.h"
 
 struct mp_py_master {
     PyObject_HEAD struct mp_master *master;
@@ -32,6 +33,7 @@ struct mp_py_master {
     PyObject *ready;
     PyObject *configure;
     PyObject *event;
+    struct mp_py_successor successor;
     PyObject *fresh_values;       /* like option_values, of a reload */
     PyObject *application;        /* what load has returned, in zygote and workers */
     PyThreadState *tstate;        /* while the interpreter is left */
@@ -418,6 +420,29 @@ static PyObject *master_run(PyObject *obj, PyObject *args, PyObject *kwargs)
     return PyLong_FromLong(status);
 }
 
+static PyObject *master_set_successor(PyObject *obj, PyObject *args)
+{
+    struct mp_py_master *self = master_of(obj);
+    if (check_idle(self) < 0 || mp_py_successor_set(&self->successor, args) < 0)
+        return NULL;
+    mp_master_set_successor(self->master, &self->successor.core);
+    Py_RETURN_NONE;
+}
+
+static PyObject *master_inherit(PyObject *obj, PyObject *args)
+{
+    struct mp_py_master *self = master_of(obj);
+    const char *text;
+    if (!PyArg_ParseTuple(args, "s:inherit", &text) || check_idle(self) < 0)
+        return NULL;
+    int rc = mp_master_inherit(self->master, text);
+    if (rc < 0) {
+        raise_errno(rc);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *master_embed(PyObject *obj, PyObject *args)
 {
     struct mp_py_master *self = master_of(obj);
@@ -532,6 +557,7 @@ static void master_dealloc(PyObject *obj)
     PyTypeObject *type = Py_TYPE(obj);
     PyObject_GC_UnTrack(obj);
     mp_master_free(self->master);
+    mp_py_successor_done(&self->successor);
     master_clear(obj);
     Py_CLEAR(self->option_values);
     Py_CLEAR(self->fresh_values);
@@ -545,6 +571,12 @@ static PyMethodDef master_methods[] = {
     {"run", MP_PY_FUNCTION(master_run), METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("run($self, *, load, freeze, exit, ready, configure=..., event=...)\n--\n\n"
                "Supervises until stopped; returns the exit status.")},
+    {"set_successor", master_set_successor, METH_VARARGS,
+     PyDoc_STR("set_successor($self, program, arguments, environment, folder, /)\n--\n\n"
+               "Says what SIGUSR2 starts.")},
+    {"inherit", master_inherit, METH_VARARGS,
+     PyDoc_STR("inherit($self, text, /)\n--\n\n"
+               "Takes over from the master that has started this one; before bind.")},
     {"embed", master_embed, METH_VARARGS,
      PyDoc_STR("embed($self, link, parent, /)\n--\n\n"
                "Makes this the child of the program that it serves. Takes the descriptor over.")},

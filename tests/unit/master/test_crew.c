@@ -468,7 +468,7 @@ TEST(harmless_signals)
     pond_signal(pond, SIGUSR2);
     pond_signal(pond, SIGWINCH);
     pond_signal(pond, SIGPIPE);
-    pond_expect_log(pond, "SIGUSR2: this version cannot hand over");
+    pond_expect_log(pond, "SIGUSR2: no upgrade: it is not known how this program was started");
     CHECK_EQ(atomic_load(&pond->workers[0].starts), 1);
     stop(pond);
 }

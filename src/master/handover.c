@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The other side of an upgrade: a master that was started to follow another one (upgrade.c). Its
+ * sockets are the other's, as far as the addresses are the same; when its first workers serve, it
+ * takes over the files, tells the other, and is a master like any.
+ *
+ * If the other dies before that, this one goes on: somebody has to serve.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/private.h"
+#include "os/fd.h"
+#include "os/socket.h"
+
+/* A number at *text, not negative, and what ends it; -1: there is none. Moves *text behind it. */
+static int take_number(const char **text, char end)
+{
+    char *rest;
+    long number;
+
+    if (**text < '0' || **text > '9')
+        return -1;
+    number = strtol(*text, &rest, 10);
+    if (*rest != end || number > INT_MAX)
+        return -1;
+    *text = rest + 1;
+    return (int)number;
+}
+
+static int keep(struct mp_handover *handover, int fd, const char *spec, size_t length)
+{
+    struct mp_inherited *all =
+        reallocarray(handover->inherited, handover->count + 1, sizeof(*handover->inherited));
+    char *copy;
+    int err;
+
+    if (!all)
+        return -ENOMEM;
+    handover->inherited = all;
+    err = mp_fd_set_cloexec(fd, true);
+    if (err)
+        return err;
+    copy = strndup(spec, length);
+    if (!copy)
+        return -ENOMEM;
+    all[handover->count++] = (struct mp_inherited){.fd = fd, .spec = copy};
+    return 0;
+}
+
+int mp_master_inherit(struct mp_master *master, const char *text)
+{
+    struct mp_handover *handover = &master->handover;
+    int version = take_number(&text, ' ');
+    int link = version == 1 ? take_number(&text, '\n') : -1;
+    int err = link < 3 ? -EINVAL : mp_fd_set_cloexec(link, true);
+
+    if (!err)
+        err = mp_fd_set_nonblock(link, true);
+    if (err)
+        return err;
+    handover->link = link;
+    handover->pending = true;
+    while (*text && !err) {
+        int fd = take_number(&text, ' ');
+        const char *end = strchr(text, '\n');
+
+        if (fd < 0 || !end)
+            return -EINVAL;
+        err = keep(handover, fd, text, (size_t)(end - text));
+        text = end + 1;
+    }
+    return err;
+}
+
+int mp_handover_take(struct mp_master *master, const char *spec)
+{
+    struct mp_handover *handover = &master->handover;
+
+    for (size_t i = 0; i < handover->count; i++) {
+        struct mp_inherited *one = &handover->inherited[i];
+
+        if (one->fd >= 0 && strcmp(one->spec, spec) == 0) {
+            int fd = one->fd;
+
+            one->fd = -1;
+            return fd;
+        }
+    }
+    return -1;
+}
+
+void mp_handover_done(struct mp_master *master)
+{
+    struct mp_handover *handover = &master->handover;
+
+    for (size_t i = 0; i < handover->count; i++) {
+        mp_fd_close(&handover->inherited[i].fd);
+        free(handover->inherited[i].spec);
+    }
+    free(handover->inherited);
+    handover->inherited = NULL;
+    handover->count = 0;
+}
+
+/* The files first, so that they have an owner at any time. */
+void mp_handover_claim(struct mp_master *master)
+{
+    const struct mp_upgrade_message message = {.verb = MP_UPGRADE_READY};
+    struct mp_handover *handover = &master->handover;
+
+    if (!handover->pending)
+        return;
+    handover->pending = false;
+    mp_listeners_claim(master);
+    mp_control_socket_open(master, true);
+    if (handover->link >= 0)
+        (void)mp_socket_send_msg(handover->link, &message, sizeof(message), -1);
+    mp_fd_close(&handover->link);
+}
+
+void mp_handover_read(struct mp_master *master, int64_t now)
+{
+    struct mp_handover *handover = &master->handover;
+
+    while (handover->link >= 0) {
+        struct mp_upgrade_message message;
+        ssize_t n = mp_socket_recv_msg(handover->link, &message, sizeof(message), NULL);
+
+        if (n == -EAGAIN)
+            return;
+        if (n == sizeof(message) && message.verb == MP_UPGRADE_STOP) {
+            mp_fd_close(&handover->link);
+            mp_stop_ask(master, true, "the master before this one stops", now);
+        } else if (n <= 0 && n != -EMSGSIZE) {
+            mp_log(&master->options.log, MP_LOG_WARNING,
+                   "the master before this one has ended: going on without it");
+            mp_fd_close(&handover->link);
+            mp_listeners_claim(master); /* they have no other owner now */
+        }
+    }
+}

@@ -1,0 +1,177 @@
+"""SIGHUP and `millpond reload`: new code and configuration, or the old when that does not load."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from support.patience import stretched, wait_until
+from support.server import command, environment, reserve_port
+
+APP = """\
+import os, time
+VERSION = {version}
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{{VERSION}} {{os.getpid()}} {{environ['wsgi.multiprocess']}}".encode()]
+"""
+
+
+class Reloaded:
+    """A server whose application and configuration can be changed."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.log = folder / "error.log"
+        self.control = folder / "control.sock"
+        self.write(1)
+        with reserve_port() as sock:
+            self.url = f"http://127.0.0.1:{sock.getsockname()[1]}/"
+            where = f"127.0.0.1:{sock.getsockname()[1]}"
+        self.process = subprocess.Popen(
+            command(
+                *("-b", where, "-w", "2", "--control-socket", str(self.control)),
+                *("--error-logfile", str(self.log), *options, "changing"),
+            ),
+            cwd=folder,
+            env=environment(),
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(lambda: "control" in self.text(), 20, "the start")
+
+    def text(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    def write(self, version: object) -> None:
+        (self.folder / "changing.py").write_text(APP.format(version=version))
+
+    def version(self) -> str:
+        return requests.get(self.url, timeout=stretched(10)).text.split()[0]
+
+    def reload(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command("reload", "--control-socket", str(self.control), *options),
+            capture_output=True,
+            text=True,
+            timeout=stretched(60),
+            check=False,
+        )
+
+    def stop(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(stretched(60)) == 0
+
+
+@pytest.fixture(params=["--preload", "--no-preload"])
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Reloaded]:
+    found = Reloaded(tmp_path, request.param)
+    yield found
+    found.stop()
+
+
+def test_new_code_serves_when_the_command_returns(server: Reloaded) -> None:
+    server.write(22)
+    result = server.reload()
+    assert result.returncode == 0, result.stderr
+    assert "generation 2 serves" in result.stdout
+    for _ in range(20):
+        assert server.version() == "22"
+
+
+def test_broken_code_changes_nothing_and_says_so(server: Reloaded) -> None:
+    before = requests.get(server.url, timeout=10).text
+    server.write("(")
+    result = server.reload()
+    assert result.returncode == 1
+    assert "the reload has failed: the new code could not be loaded" in result.stderr
+    assert "generation 1 goes on serving" in result.stderr
+    assert "SyntaxError" in server.text()
+    assert 'changing.py", line 2' in server.text()
+    assert before.split()[0] == server.version() == "1"
+    server.write(333)
+    assert server.reload().returncode == 0
+    assert server.version() == "333"
+
+
+def test_an_import_that_raises_shows_its_traceback(server: Reloaded) -> None:
+    server.write("{}['database']")
+    assert server.reload().returncode == 1
+    assert "KeyError: 'database'" in server.text()
+    assert server.version() == "1"
+
+
+def test_a_signal_does_the_same(server: Reloaded) -> None:
+    server.write(22)
+    os.kill(server.process.pid, signal.SIGHUP)
+    wait_until(lambda: "reloaded in" in server.text(), 20, "the reload")
+    assert server.version() == "22"
+
+
+def test_a_request_that_runs_is_finished_by_its_worker(server: Reloaded) -> None:
+    answers: list[str] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(
+            requests.get(server.url + "slow", timeout=stretched(20)).text.split()[0]
+        )
+    )
+    thread.start()
+    wait_until(lambda: _is_serving(server), 20, "the slow request")
+    server.write(22)
+    assert server.reload().returncode == 0
+    assert server.version() == "22"
+    thread.join(stretched(30))
+    assert answers == ["1"]
+
+
+def _is_serving(server: Reloaded) -> bool:
+    shown = subprocess.run(
+        command("status", "--control-socket", str(server.control)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return "/slow" in shown.stdout
+
+
+def test_without_waiting(server: Reloaded) -> None:
+    server.write(22)
+    result = server.reload("--no-wait")
+    assert (result.returncode, result.stdout) == (0, "")
+    wait_until(lambda: "reloaded in" in server.text(), 20, "the reload")
+    assert server.version() == "22"
+
+
+def test_several_commands_at_once(server: Reloaded) -> None:
+    server.write(22)
+    results: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(server.reload().returncode))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(stretched(60))
+    assert results == [0] * 4
+    assert server.version() == "22"
+
+
+def test_no_server_there(tmp_path: Path) -> None:
+    result = subprocess.run(
+        command("reload", "--control-socket", str(tmp_path / "none")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "no server listens there" in result.stderr

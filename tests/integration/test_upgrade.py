@@ -1,0 +1,206 @@
+"""SIGUSR2: another master on the same sockets, and the old one if that does not come up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from support.patience import stretched, wait_until
+from support.server import command, environment
+
+APP = """\
+import os
+VERSION = {version}
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{{VERSION}} {{os.getppid()}}".encode()]
+"""
+
+
+class Upgraded:
+    """A server whose application can be changed, and whose masters follow one another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "web.sock"
+        self.log = folder / "log"
+        self.runtime = folder / "run"
+        self.runtime.mkdir(mode=0o700)
+        self.write(1)
+        with self.log.open("wb") as log:
+            self.first = subprocess.Popen(
+                command("-b", f"unix:{self.path}", "-w", "2", "changing"),
+                cwd=folder,
+                env=environment({"XDG_RUNTIME_DIR": str(self.runtime)}),
+                stderr=log,
+                stdout=log,
+            )
+        self.pids = [self.first.pid]
+        wait_until(lambda: self.ask() is not None, 20, "the first master")
+
+    def write(self, version: object) -> None:
+        path = self.folder / "changing.py"
+        path.write_text(APP.format(version=version))
+
+    def ask(self) -> tuple[str, int] | None:
+        """The version of the application and the master that serve; None when nobody does."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(stretched(10))
+            try:
+                sock.connect(str(self.path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return None
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b""
+            while part := sock.recv(4096):
+                answer += part
+        version, pid = answer.rpartition(b"\r\n\r\n")[2].decode().split()
+        return version, int(pid)
+
+    def says(self, text: str, times: int = 1) -> None:
+        wait_until(lambda: self.log.read_text().count(text) >= times, 20, text)
+
+    def upgrade(self) -> int:
+        """Returns the pid of the new master, when it alone serves."""
+        old = self.pids[-1]
+        os.kill(old, signal.SIGUSR2)
+        wait_until(lambda: not _is_alive(old), 20, "the end of the old master")
+        found = self.ask()
+        assert found is not None
+        self.pids.append(found[1])
+        return found[1]
+
+    def stop(self) -> None:
+        for pid in self.pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        self.first.wait(stretched(30))
+        wait_until(lambda: not any(map(_is_alive, self.pids)), 20, "the end")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[Upgraded]:
+    server = Upgraded(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Upgraded]:
+    with _server(tmp_path) as found:
+        yield found
+
+
+def test_new_code_under_a_new_master(server: Upgraded) -> None:
+    server.write(2)
+    new = server.upgrade()
+    assert new != server.first.pid
+    assert server.ask() == ("2", new)
+    assert server.first.wait(stretched(10)) == 0
+    assert server.path.is_socket()
+
+
+def test_upgrades_in_a_row(server: Upgraded) -> None:
+    for version in range(2, 6):
+        server.write(version)
+        server.upgrade()
+        found = server.ask()
+        assert found is not None and found[0] == str(version)
+    assert len(set(server.pids)) == 5
+
+
+def test_the_last_one_removes_the_files(server: Upgraded) -> None:
+    server.upgrade()
+    server.stop()
+    assert not server.path.exists()
+    assert not [name for name in server.runtime.rglob("*") if name.is_socket()]
+
+
+def test_code_that_does_not_load_leaves_the_old_master(server: Upgraded) -> None:
+    server.write("(")
+    os.kill(server.first.pid, signal.SIGUSR2)
+    server.says("the upgrade has failed: the new master")
+    server.says("SyntaxError")
+    assert server.ask() == ("1", server.first.pid)
+    assert server.path.is_socket()
+    server.write(3)
+    server.upgrade()
+    found = server.ask()
+    assert found is not None and found[0] == "3"
+
+
+def test_a_new_master_that_is_killed(server: Upgraded) -> None:
+    server.write("__import__('time').sleep(600)")
+    os.kill(server.first.pid, signal.SIGUSR2)
+    server.says("a new master (pid")
+    new = int(server.log.read_text().split("a new master (pid ")[1].split(")")[0])
+    server.pids.append(new)
+    os.kill(server.first.pid, signal.SIGUSR2)
+    server.says("an upgrade is under way already")
+    os.kill(new, signal.SIGKILL)
+    server.says("the upgrade has failed")
+    assert server.ask() == ("1", server.first.pid)
+
+
+def test_an_old_master_that_dies_meanwhile(server: Upgraded) -> None:
+    server.write("__import__('time').sleep(1) or 2")
+    os.kill(server.first.pid, signal.SIGUSR2)
+    server.says("a new master (pid")
+    new = int(server.log.read_text().split("a new master (pid ")[1].split(")")[0])
+    server.pids.append(new)
+    server.first.kill()
+    server.first.wait()
+    wait_until(lambda: (server.ask() or ("", 0))[1] == new, 20, "the new master")
+    server.says("the master before this one has ended")
+    server.stop()
+    assert not server.path.exists()
+
+
+def test_stopped_meanwhile_both_end(server: Upgraded) -> None:
+    server.write("__import__('time').sleep(600)")
+    os.kill(server.first.pid, signal.SIGUSR2)
+    server.says("a new master (pid")
+    new = int(server.log.read_text().split("a new master (pid ")[1].split(")")[0])
+    server.pids.append(new)
+    server.first.terminate()
+    assert server.first.wait(stretched(30)) == 0
+    wait_until(lambda: not _is_alive(new), 20, "the end of the new master")
+    assert not server.path.exists()
+
+
+def test_no_request_is_lost(server: Upgraded) -> None:
+    """One after the other, as fast as they go, while masters follow one another."""
+    versions = []
+    for version in range(2, 5):
+        server.write(version)
+        os.kill(server.pids[-1], signal.SIGUSR2)
+        end = time.monotonic() + stretched(20)
+        while time.monotonic() < end:
+            found = server.ask()
+            assert found is not None
+            versions.append(found[0])
+            if found[1] not in server.pids:
+                server.pids.append(found[1])
+            if found[0] == str(version) and not _is_alive(server.pids[-2]):
+                break
+        else:
+            pytest.fail("the new master does not serve alone")
+    assert set(versions) == {"1", "2", "3", "4"}
