@@ -26,6 +26,7 @@ class Facts:
     timeout: float
     addresses: list[str]
     visible: bool = True  # millpond status and the like will find it
+    file: str = ""  # of the configuration
 
 
 def counted(number: int, what: str) -> str:
@@ -63,6 +64,7 @@ def lines(facts: Facts) -> list[tuple[str, str]]:
     return [
         ("", f"millpond {_core.__version__} · {python} · pid {os.getpid()}"),
         ("app", facts.application + (loaded if facts.preloaded else "")),
+        *([("config", facts.file)] if facts.file else []),
         *(("listening", _url(address)) for address in facts.addresses),
         ("pool", f"{pool}, request timeout {timeout}"),
         ("control", f"{commands}Ctrl-C stops, twice to hurry"),

@@ -199,7 +199,7 @@ def _is_ours(filename: str) -> bool:
     )
 
 
-def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     return trace
@@ -212,7 +212,7 @@ def explain(error: LoadError | LoadFailed) -> str:
     cause = error.cause
     if isinstance(cause, SystemExit):
         return f"millpond: the application has exited while it was loaded: {cause.code}\n"
-    lines = traceback.format_exception(type(cause), cause, _without_our_frames(cause.__traceback__))
+    lines = traceback.format_exception(type(cause), cause, without_our_frames(cause.__traceback__))
     return "".join(lines)
 
 

@@ -101,13 +101,13 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "max_worker_memory",
                 ("--max-worker-memory",),
                 "SIZE",
-                "bytes (K, M and G multiply) that a process may have; with more it is replaced",
+                "memory that a process may have, such as 512M; with more it is replaced",
                 "0",
             ),
         ),
     ),
     (
-        "Times (in seconds; 0 means no limit)",
+        "Times (in seconds, or with a unit such as 500ms, 30s, 5m or 1h; 0 means no limit)",
         (
             Option(
                 "timeout",
@@ -236,6 +236,28 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
         ),
     ),
     (
+        "Configuration (files; the environment, as in MILLPOND_WORKERS=4; the command line wins)",
+        (
+            Option(
+                "config",
+                ("-c", "--config"),
+                "FILE",
+                "a configuration file: TOML, or Python with gunicorn's names or ours",
+                "millpond.toml, millpond.conf.py or gunicorn.conf.py, if there is one",
+                "--no-config",
+            ),
+            Option(
+                "",
+                ("--check-config",),
+                "",
+                "load configuration and application, say what is wrong with them, and end",
+            ),
+            Option(
+                "", ("--print-config",), "", "show every value and where it comes from, and end"
+            ),
+        ),
+    ),
+    (
         "Loading the application",
         (
             Option(
@@ -248,6 +270,12 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             ),
             Option("chdir", ("--chdir",), "FOLDER", "go there first"),
             Option(
+                "raw_env",
+                ("-e", "--env"),
+                "NAME=VALUE",
+                "a variable of the application's environment; may be given several times",
+            ),
+            Option(
                 "pythonpath",
                 ("--pythonpath",),
                 "PATHS",
@@ -256,7 +284,7 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
         ),
     ),
     (
-        "Limits (in bytes, K, M and G multiply)",
+        "Limits (in bytes, or with a unit such as 64K, 10M or 1.5G)",
         (
             Option(
                 "limit_request_line", ("--limit-request-line",), "N", "of the request line", "8190"
@@ -379,6 +407,7 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "the UNIX socket through which they find this server",
                 "in a folder of the user's",
             ),
+            Option("proc_name", ("-n", "--name"), "NAME", "what they call it", "the application's"),
             Option(
                 "no_control_socket", ("--no-control-socket",), "", "make none: they do not find it"
             ),

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ from millpond._banner import Facts, between, show
 from millpond._config import LEVELS, Config, ConfigError, ProxyVersion
 from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
+from millpond._hooks import Hooks
 from millpond._limits import allow_descriptors
 from millpond._loader import Target, describe, parse_target
+from millpond._pyfile import FileFailed
+from millpond._resolve import Again, Resolved
 from millpond._worker import (
     WARNING,
     complain,
@@ -44,7 +47,13 @@ FIXED = (
     "error_logfile",
 )
 
-Again = Callable[[], tuple[Config, "str | Callable[..., Any]"]]
+
+@dataclass(frozen=True)
+class Source:
+    """Where the configuration of a run has come from."""
+
+    first: Resolved  # of the command itself, which has run no configuration code
+    again: Again  # called in the processes that load the application
 
 
 def _open_log(option: str, path: str, standard: int) -> int:
@@ -86,26 +95,36 @@ def _start_of_program() -> tuple[bytes, list[bytes], list[bytes], bytes] | None:
     return os.fsencode(sys.executable), arguments, environment, os.fsencode(os.getcwd())
 
 
+def _set_environment(config: Config) -> None:
+    """What --env says, for the application; never in the master, or a reload could not undo it."""
+    for variable in config.raw_env:
+        name, _, value = variable.partition("=")
+        os.environ[name.strip()] = value
+
+
 class _Run:
     """One run of a master."""
 
     def __init__(
-        self, config: Config, application: str | Callable[..., Any], again: Again | None
+        self, config: Config, application: str | Callable[..., Any], source: Source | None = None
     ) -> None:
         self.config = config
-        self.again = again
         self.inherited = os.environ.pop(UPGRADE, None)
         self.start = _start_of_program()
+        self.source = source
+        self.hooks = Hooks()
+        self.master_pid = os.getpid()
         self.folder = os.getcwd()  # that relative names in the configuration begin in
         self.threads_max = config.threads[1]
         self.workers_max = max(2 * config.workers[1], config.workers[1] + 8)
         self.target: Target | Callable[..., Any]
         if isinstance(application, str):
             self.target = parse_target(application)
-            self.name = application
+            name = application
         else:
             self.target = application
-            self.name = describe(application)
+            name = describe(application)
+        self.name = config.proc_name or name
         self.control = self._choose_control()
         _set_paths(config)
         self.log_fd = _open_log("--error-logfile", config.error_logfile, 2)
@@ -200,17 +219,39 @@ class _Run:
 
     def _configure(self, fresh: bool) -> dict[str, Any] | None:
         """In each zygote. A fresh one takes the place of another: it reads everything anew."""
-        if not fresh or self.again is None:
-            return None
+        fresh = fresh and self.source is not None
+        try:
+            if fresh or self._has_hooks():
+                self._read_again(fresh)
+        except ConfigError as error:
+            report = error.report if isinstance(error, FileFailed) else f"millpond: {error}\n"
+            complain(report, self.log_fd)
+            raise SystemExit(EXIT_USAGE) from None
+        _set_environment(self.config)
+        if self.hooks:
+            self.hooks.open(self.log_fd, self.master_pid)
+            self.hooks.set_up_logging()
+            (self.hooks.on_reload if fresh else self.hooks.on_starting)()
+        return self._options() if fresh else None
+
+    def _has_hooks(self) -> bool:
+        return self.source is not None and bool(self.source.first.hook_names)
+
+    def _read_again(self, fresh: bool) -> None:
+        assert self.source is not None
         importlib.invalidate_caches()
         os.chdir(self.folder)
-        try:
-            config, application = self.again()
-            self._take(config, application)
-            return self._options()
-        except ConfigError as error:
-            complain(f"millpond: {error}\n", self.log_fd)
-            raise SystemExit(EXIT_USAGE) from None
+        resolved = self.source.again()
+        self.hooks = resolved.hooks
+        if fresh:
+            self._tell(resolved)
+            self._take(resolved.config, resolved.target)
+        else:
+            _set_paths(self.config)
+
+    def _tell(self, resolved: Resolved) -> None:
+        for note in resolved.notes:
+            self._warn(note)
 
     def _take(self, config: Config, application: str | Callable[..., Any]) -> None:
         """Goes by another configuration, but for what was fixed when the master was made."""
@@ -230,6 +271,8 @@ class _Run:
                 )
         self.config = replace(config, **fixed)
         if isinstance(application, str):
+            if not application:
+                raise ConfigError("no application is named any more")
             self.target = parse_target(application)
         _set_paths(self.config)
 
@@ -249,6 +292,7 @@ class _Run:
             timeout=self.config.timeout,
             addresses=addresses,
             visible=self.control is not None and self.control.is_socket(),
+            file=str(self.source.first.file or "") if self.source else "",
         )
         show(facts, self.log_fd)
 
@@ -281,6 +325,8 @@ class _Run:
         try:
             self._link(master)
             self._bind(master)
+            if self.source is not None:
+                self._tell(self.source.first)
             flush()  # or every process would write what is buffered now
             return master.run(
                 configure=self._configure,
@@ -294,12 +340,22 @@ class _Run:
             self._close_logs()
 
 
-def serve(config: Config, application: str | Callable[..., Any], again: Again | None = None) -> int:
+def serve(
+    config: Config, application: str | Callable[..., Any], source: Source | None = None
+) -> int:
     """Serves until stopped; returns the exit status. Raises ConfigError and ListenError.
 
-    A reload calls `again` for the configuration and the application, in a process of its own; it
-    may raise ConfigError.
+    With a source, processes that load the application read their configuration from it: each that
+    has hooks, and each of a reload.
     """
     if not isinstance(application, str) and not callable(application):
         raise TypeError(f"the application must be callable, or a str, not {application!r}")
-    return _Run(config, application, again).run()
+    return _Run(config, application, source).run()
+
+
+def load_once(resolved: Resolved) -> int:
+    """Loads the application as a server would, in this process, and does not serve it."""
+    run = _Run(resolved.config, resolved.target)
+    _set_environment(run.config)
+    load_application(run.target, -1)
+    return 0

@@ -161,7 +161,7 @@ def test_an_abbreviation_is_no_option() -> None:
         ("--max-concurrency", "-1"),
         ("--max-requests", "many"),
         ("--max-requests-jitter", "-1"),
-        ("--max-worker-lifetime", "1h"),
+        ("--max-worker-lifetime", "1y"),
         ("--max-worker-memory", "1X"),
         ("--timeout", "-1"),
         ("--timeout", "soon"),

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from millpond._cli import _Words
 from millpond._config import KINDS, Config, ConfigError
 from millpond._options import OPTIONS
+from millpond._words import Words
 
 FEW = settings(
     max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
@@ -62,7 +62,7 @@ def _sane(config: Config) -> None:
 @given(st.lists(words, max_size=8))
 def test_any_command_line(arguments: list[str]) -> None:
     try:
-        read = _Words(arguments)
+        read = Words(arguments)
         read.parse()
         made = Config(**read.values)
     except ConfigError as error:

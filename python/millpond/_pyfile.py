@@ -1,0 +1,241 @@
+"""A configuration file in Python: run in a child process for its plain values, or in this one for its
+hooks.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from millpond._kinds import ConfigError
+from millpond._loader import without_our_frames
+
+MODULE = "__config__"  # as gunicorn calls it
+PATIENCE = 60.0  # seconds that such a file may take
+FUNCTION, OBJECT = "function", "object"
+
+
+class FileFailed(ConfigError):
+    """Such a file has raised something; `report` is all that is told of it."""
+
+    def __init__(self, path: Path, report: str) -> None:
+        super().__init__(f"{path} cannot be used")
+        self.report = report
+
+
+class Opaque:
+    """A value that does not leave its process: a function, a class, any object."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        self.kind, self.text = kind, text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class PythonFile:
+    """What such a file has set: all names without an underscore in front, modules left out."""
+
+    values: dict[str, Any]
+    lines: dict[str, int] = field(default_factory=dict)
+    idle: dict[str, int] = field(
+        default_factory=dict
+    )  # names that nothing in the file makes use of
+
+
+def _assigned(body: list[ast.stmt]) -> Iterator[tuple[str, int, bool]]:
+    """Names that the module itself sets: name, line, whether it is a plain assignment."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name, node.lineno, False
+            continue
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, (ast.AnnAssign, ast.AugAssign)):
+            targets = [node.target]
+        for target in targets:
+            parts = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+            for part in parts:
+                if isinstance(part, ast.Name):
+                    yield part.id, node.lineno, True
+        for name in ("body", "orelse", "finalbody"):
+            yield from _assigned(getattr(node, name, []))
+        for handler in getattr(node, "handlers", []):
+            yield from _assigned(handler.body)
+
+
+def _read_source(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+
+
+def _names(source: bytes) -> tuple[dict[str, int], dict[str, int]]:
+    """The lines of the names, and those that nothing reads."""
+    tree = ast.parse(source)
+    read = {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    lines: dict[str, int] = {}
+    idle: dict[str, int] = {}
+    for name, line, plain in _assigned(tree.body):
+        lines[name] = line
+        if plain and name not in read:
+            idle[name] = line
+    return lines, idle
+
+
+@contextmanager
+def _findable(folder: Path) -> Iterator[None]:
+    """Modules beside the file can be imported, as of the current folder."""
+    before = list(sys.path)
+    sys.path[:0] = [one for one in (os.getcwd(), str(folder)) if one not in before]
+    try:
+        yield
+    finally:
+        added = set(sys.path) - set(before)
+        sys.path[:] = [one for one in sys.path if one in before or one not in added]
+
+
+def run_here(path: Path) -> PythonFile:
+    """Runs it in this process. Raises FileFailed."""
+    try:
+        return _run(path)
+    except ConfigError:
+        raise
+    except BaseException as error:
+        raise FileFailed(path, explain(path, error)) from None
+
+
+def _run(path: Path) -> PythonFile:
+    source = _read_source(path)
+    module = ModuleType(MODULE)
+    module.__file__ = str(path)
+    code = compile(source, str(path), "exec")
+    sys.modules[MODULE] = module
+    with _findable(path.parent):
+        exec(code, module.__dict__)
+    values = {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    return PythonFile(values, *_names(source))
+
+
+def _pack(value: Any) -> Any:
+    """As JSON can say it; everything else by its name."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return {"plain": value}
+    if isinstance(value, os.PathLike) and isinstance(text := os.fspath(value), str):
+        return {"plain": text}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return {"list": [_pack(one) for one in value]}
+    if isinstance(value, dict):
+        return {"dict": [[str(key), _pack(one)] for key, one in value.items()]}
+    kind = FUNCTION if callable(value) else OBJECT
+    name = getattr(value, "__qualname__", None) or f"a {type(value).__name__}"
+    return {kind: name}
+
+
+def _unpack(value: Any) -> Any:
+    ((kind, inner),) = value.items()
+    if kind == "list":
+        return [_unpack(one) for one in inner]
+    if kind == "dict":
+        return {key: _unpack(one) for key, one in inner}
+    return inner if kind == "plain" else Opaque(kind, inner)
+
+
+def explain(path: Path, error: BaseException) -> str:
+    """What is told of a file that does not run: the traceback, without what is not its own."""
+    if isinstance(error, SystemExit):
+        return f"millpond: {path} has exited: {error.code}\n"
+    trace = without_our_frames(error.__traceback__)
+    lines = traceback.format_exception(type(error), error, trace)
+    return "".join(lines) + f"millpond: {path} cannot be used\n"
+
+
+def _child(path: Path, fd: int) -> None:
+    found = run_here(path)
+    values = {name: _pack(value) for name, value in found.values.items()}
+    data = json.dumps([values, found.lines, found.idle]).encode()
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _run_child(path: Path, fd: int) -> None:
+    """Never returns."""
+    status = 1
+    try:
+        _child(path, fd)
+        status = 0
+    except FileFailed as error:
+        sys.stderr.write(error.report)
+    except ConfigError as error:
+        sys.stderr.write(f"millpond: {error}\n")
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                continue
+        os._exit(status)
+
+
+def _receive(fd: int) -> bytes | None:
+    """All that comes until the end; None: it takes too long."""
+    data = b""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        ready, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return None
+        piece = os.read(fd, 1 << 16)
+        if not piece:
+            return data
+        data += piece
+
+
+def run_apart(path: Path) -> PythonFile:
+    """Runs it in a child process. Raises SystemExit when it does not run, which has been said."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # or the child would write it again
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ours)
+        _run_child(path, theirs)
+    os.close(theirs)
+    try:
+        data = _receive(ours)
+        if data is None:
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(ours)
+        _, status = os.waitpid(pid, 0)
+    if data is None:
+        raise ConfigError(f"{path}: has run for {PATIENCE:.0f} seconds; it must come to its end")
+    if status != 0:
+        if os.WIFSIGNALED(status):
+            raise ConfigError(f"{path}: was killed by signal {os.WTERMSIG(status)} as it ran")
+        raise SystemExit(2)
+    values, lines, idle = json.loads(data)
+    return PythonFile({name: _unpack(one) for name, one in values.items()}, lines, idle)
