@@ -63,6 +63,19 @@ class PoolAdapter(Protocol):
     # Fast: an exception that is no Exception has come out of a handler, or any out of a hook.
     def failed(self, error: BaseException, /) -> None: ...
 
+class Hooks(Protocol):
+    """Called with the number of a worker: in the zygote before its fork; in the worker, right after the
+    fork, with its application, and after its threads have ended. The third may return a pair: what
+    is called before each request, with environ, and what is called after it, with what the former
+    has returned, environ, the status, the fields, and the length of the body."""
+
+    def pre_fork(self, number: int, /) -> None: ...
+    def post_fork(self, number: int, /) -> None: ...
+    def worker_started(
+        self, number: int, application: Any, /
+    ) -> tuple[Callable[..., Any], Callable[..., Any]] | None: ...
+    def worker_stopping(self, number: int, /) -> None: ...
+
 @final
 class Master:
     def __init__(
@@ -153,6 +166,7 @@ class Master:
         ready: Callable[[int, int, float, list[str]], None],
         configure: Callable[[bool], dict[str, Any] | None] = ...,
         event: Callable[..., None] = ...,
+        hooks: Hooks = ...,
     ) -> int: ...
     def close(self) -> None: ...
 

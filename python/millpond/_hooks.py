@@ -20,6 +20,7 @@ from millpond._loader import without_our_frames
 
 EXIT_HOOK = 1
 Hook = Callable[..., Any]
+RequestHooks = tuple[Hook, Hook]  # before, with environ; after
 
 # What gunicorn's logconfig_dict is laid over: a logger for the application's root, on stdout.
 LOGGING_DEFAULTS: dict[str, Any] = {
@@ -301,7 +302,7 @@ class Hooks:
         self._call("worker_stopping", worker)
         self._call("worker_exit", self.server, worker)
 
-    def request_hooks(self, number: int) -> tuple[Hook, Hook] | None:
+    def request_hooks(self, number: int) -> RequestHooks | None:
         """What is called before and after each request, if anything is."""
         before, after = self._functions.get("pre_request"), self._functions.get("post_request")
         if before is None and after is None:

@@ -17,7 +17,7 @@ from millpond._banner import Facts, between, show
 from millpond._config import LEVELS, Config, ConfigError, ProxyVersion
 from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
-from millpond._hooks import Hooks
+from millpond._hooks import Hooks, RequestHooks
 from millpond._limits import allow_descriptors
 from millpond._loader import Target, describe, parse_target
 from millpond._pyfile import FileFailed
@@ -307,6 +307,15 @@ class _Run:
         except OSError as error:
             raise ConfigError(f"{UPGRADE} is not for this process: {error.strerror}") from None
 
+    def _event(self, kind: str, *told: int) -> None:
+        """In a zygote: what the master has seen."""
+        if not self.hooks:
+            return
+        if kind == "ready":
+            self.hooks.when_ready()
+        else:
+            self.hooks.child_exit(*told)
+
     def _bind(self, master: _core.Master) -> None:
         for spec in self.config.bind:
             try:
@@ -334,10 +343,37 @@ class _Run:
                 freeze=partial(freeze, self.log_fd),
                 exit=exit_process,
                 ready=self._ready,
+                event=self._event,
+                hooks=_Calls(self),
             )
         finally:
             master.close()
             self._close_logs()
+
+
+class _Calls:
+    """What the core calls in zygotes and workers: the hooks that the process has then."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+
+    def pre_fork(self, number: int) -> None:
+        if self._run.hooks:
+            self._run.hooks.pre_fork(number)
+
+    def post_fork(self, number: int) -> None:
+        if self._run.hooks:
+            self._run.hooks.post_fork(number)
+
+    def worker_started(self, number: int, application: Any) -> RequestHooks | None:
+        if not self._run.hooks:
+            return None
+        self._run.hooks.worker_started(number, application)
+        return self._run.hooks.request_hooks(number)
+
+    def worker_stopping(self, number: int) -> None:
+        if self._run.hooks:
+            self._run.hooks.worker_stopping(number)
 
 
 def serve(

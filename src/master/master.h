@@ -95,6 +95,10 @@ struct mp_master_ops {
     int (*configure)(void *data, bool fresh);
     /* In the current zygote: what the master has seen. */
     void (*on_event)(void *data, const struct mp_master_event *event);
+    /* In a zygote, before the fork of a worker, ahead of before_fork. */
+    void (*pre_fork)(void *data, unsigned slot);
+    /* In a worker, after after_fork_child, ahead of load: 0, or the exit status to end with. */
+    int (*post_fork)(void *data, unsigned slot);
     /* Loads the application. 0, or the exit status to end with (it has said why). */
     int (*load)(void *data);
     /* Called in the zygote after load and before the first fork: the place of gc.freeze() and

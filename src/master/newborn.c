@@ -23,11 +23,15 @@ static void set_name(unsigned slot)
     mp_thread_set_name(name);
 }
 
-/* Without preload. */
-static void load(const struct mp_master *master, int control)
+/* What the program does before it serves; without preload it loads the application. */
+static void begin(const struct mp_master *master, unsigned slot, int control)
 {
+    const struct mp_master_ops *ops = &master->ops;
     struct mp_worker_message message = {.verb = MP_WORKER_LOAD_FAILED};
-    int status = master->ops.load ? master->ops.load(master->ops.data) : 0;
+    int status = ops->post_fork ? ops->post_fork(ops->data, slot) : 0;
+
+    if (status == 0 && !master->options.preload && ops->load)
+        status = ops->load(ops->data);
 
     if (status == 0)
         return;
@@ -58,8 +62,7 @@ void mp_newborn_run(const struct mp_zygote *zygote, const struct mp_zygote_messa
     set_name(order->slot);
     if (master->ops.after_fork_child)
         master->ops.after_fork_child(master->ops.data);
-    if (!master->options.preload)
-        load(master, control);
+    begin(master, order->slot, control);
     context.signals = mp_signals_prepare_worker(master);
     if (context.signals < 0) {
         mp_log(&master->options.log, MP_LOG_CRITICAL, "worker %u: no descriptor for signals",

@@ -88,6 +88,8 @@ static void spawn(const struct mp_zygote *zygote, const struct mp_zygote_message
     int status = 0;
     pid_t pid;
 
+    if (ops->pre_fork)
+        ops->pre_fork(ops->data, order->slot);
     if (ops->before_fork)
         ops->before_fork(ops->data);
     pid = mp_master_fork(zygote->master);

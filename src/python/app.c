@@ -11,6 +11,7 @@
 
 #include "python/environ.h"
 #include "python/failure.h"
+#include "python/hooks.h"
 #include "python/input.h"
 #include "python/respond.h"
 #include "python/start_response.h"
@@ -87,6 +88,13 @@ static void refuse(struct mp_py_thread *thread, int rc)
     mp_response_fail(thread->call.request);
 }
 
+static PyObject *call_application(const struct mp_py_thread *thread, PyObject *env)
+{
+    PyObject *args[] = {NULL, env, thread->start_response};
+    return PyObject_Vectorcall(thread->gateway->application, args + 1,
+                               2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
 static void handle(void *data MP_UNUSED, void *data_of_thread, struct mp_request *request)
 {
     struct mp_py_thread *thread = data_of_thread;
@@ -105,15 +113,18 @@ static void handle(void *data MP_UNUSED, void *data_of_thread, struct mp_request
         finish(thread);
         return;
     }
-    PyObject *args[] = {NULL, env, thread->start_response};
-    PyObject *result = PyObject_Vectorcall(thread->gateway->application, args + 1,
-                                           2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *req = NULL; /* of the hooks */
+    PyObject *result = NULL;
+    if (mp_likely(!thread->gateway->hooks.before) || mp_py_hooks_before(thread, env, &req) == 0)
+        result = call_application(thread, env);
     if (result) {
         mp_py_respond(thread, result);
         Py_DECREF(result);
     } else {
         mp_py_respond_failure(thread);
     }
+    if (mp_unlikely(req))
+        mp_py_hooks_after(thread, req, env);
     Py_DECREF(env);
     finish(thread);
 }

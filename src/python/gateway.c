@@ -101,6 +101,8 @@ void mp_py_gateway_done(struct mp_py_gateway *gateway)
     mp_fd_close(&gateway->wakeup[0]);
     mp_fd_close(&gateway->wakeup[1]);
     mp_py_traceback_uninstall(gateway);
+    Py_CLEAR(gateway->hooks.before);
+    Py_CLEAR(gateway->hooks.after);
     Py_CLEAR(gateway->application);
     Py_CLEAR(gateway->module);
 }

@@ -12,6 +12,12 @@
 #include "python/traceback.h"
 #include "server/mp_app.h"
 
+/* Called around each request; NULL, both: nothing is. */
+struct mp_py_hooks {
+    PyObject *before;
+    PyObject *after;
+};
+
 /* One for a worker. Read-only while threads exist. */
 struct mp_py_gateway {
     struct mp_py_state *state; /* borrowed from the module, which is held below */
@@ -21,9 +27,10 @@ struct mp_py_gateway {
     struct mp_log log;
     bool multithread;
     bool multiprocess;
-    PyThreadState *control; /* of the control thread while it is not entered */
-    int wakeup[2];          /* a pair; Python's C handlers of signals write into [1] */
-    int old_wakeup;         /* what they wrote into before, or -1 */
+    PyThreadState *control;   /* of the control thread while it is not entered */
+    int wakeup[2];            /* a pair; Python's C handlers of signals write into [1] */
+    int old_wakeup;           /* what they wrote into before, or -1 */
+    struct mp_py_hooks hooks; /* hooks.h; WSGI only */
     struct mp_py_traceback traceback;
     struct mp_app app;
 };

@@ -18,6 +18,7 @@
 #include "os/fd.h"
 #include "python/app.h"
 #include "python/failure.h"
+#include "python/hooks.h"
 #include "python/options.h"
 #include "python/sockets.h"
 #include "python/status.h"
@@ -34,6 +35,7 @@ struct mp_py_master {
     PyObject *configure;
     PyObject *event;
     struct mp_py_successor successor;
+    PyObject *hooks;
     PyObject *fresh_values;       /* like option_values, of a reload */
     PyObject *application;        /* what load has returned, in zygote and workers */
     PyThreadState *tstate;        /* while the interpreter is left */
@@ -191,6 +193,54 @@ static void end_soon_anyway(int status)
         pthread_detach(thread);
 }
 
+/* In a zygote, and in a worker: calls a method of the hooks with the number of the worker. */
+static PyObject *call_hook(const struct mp_py_master *self, const char *name, unsigned slot)
+{
+    return PyObject_CallMethod(self->hooks, name, "I", slot + 1);
+}
+
+static void on_pre_fork(void *data, unsigned slot)
+{
+    struct mp_py_master *self = data;
+    if (!self->hooks)
+        return;
+    enter(self);
+    finish_call(call_hook(self, "pre_fork", slot));
+    leave(self);
+}
+
+/* Of an exception that ends a worker: one that leaves here does not serve, however it puts it. */
+static int failure_status(void)
+{
+    int status = exit_status();
+    return status != 0 ? status : 1;
+}
+
+static int on_post_fork(void *data, unsigned slot)
+{
+    struct mp_py_master *self = data;
+    if (!self->hooks)
+        return 0;
+    enter(self);
+    PyObject *result = call_hook(self, "post_fork", slot);
+    int status = result ? 0 : failure_status();
+    Py_XDECREF(result);
+    leave(self);
+    return status;
+}
+
+/* The worker has its application. 0 or the exit status. Entered. */
+static int start_hooks(struct mp_py_master *self, unsigned slot)
+{
+    if (!self->hooks)
+        return 0;
+    PyObject *pair = PyObject_CallMethod(self->hooks, "worker_started", "IO", slot + 1,
+                                         self->application ? self->application : Py_None);
+    int rc = pair ? mp_py_hooks_set(&self->sockets.gateway.hooks, pair) : -1;
+    Py_XDECREF(pair);
+    return rc == 0 ? 0 : failure_status();
+}
+
 /* A pool's adapter is told before and after; what it raises before that ends the worker. Returns 0
  * or the exit status. */
 static int start_adapter(const struct mp_py_master *self)
@@ -200,8 +250,7 @@ static int start_adapter(const struct mp_py_master *self)
         Py_DECREF(result);
         return 0;
     }
-    int status = exit_status();
-    return status != 0 ? status : 1; /* one that leaves here does not serve, however it puts it */
+    return failure_status();
 }
 
 /* 0 or the exit status. Entered. */
@@ -225,12 +274,12 @@ static int start_serving(struct mp_py_master *self, const struct mp_worker_conte
         rc = mp_py_sockets_init(&self->sockets, module, self->application, context->log,
                                 options->protocol);
     }
-    if (rc == 0) {
-        mp_py_traceback_install(&self->sockets.gateway);
-        return 0;
+    if (rc < 0) {
+        PyErr_Print();
+        return 1;
     }
-    PyErr_Print();
-    return 1;
+    mp_py_traceback_install(&self->sockets.gateway);
+    return start_hooks(self, context->slot);
 }
 
 /* The pool's threads have ended. Entered. */
@@ -238,6 +287,8 @@ static void end_serving(struct mp_py_master *self, const struct mp_worker_contex
 {
     if (context->options->protocol != MP_PROTOCOL_HTTP1)
         finish_call(PyObject_CallMethod(self->application, "stopping", NULL));
+    if (self->hooks)
+        finish_call(call_hook(self, "worker_stopping", context->slot));
     mp_py_sockets_done(&self->sockets);
 }
 
@@ -339,6 +390,8 @@ static int master_init(PyObject *obj, PyObject *args, PyObject *kwargs)
         .after_fork_parent = on_after_fork_parent,
         .after_fork_child = on_after_fork_child,
         .configure = on_configure,
+        .pre_fork = on_pre_fork,
+        .post_fork = on_post_fork,
         .load = on_load,
         .freeze = on_freeze,
         .serve = on_serve,
@@ -388,17 +441,12 @@ static int check_main(void)
 
 static PyObject *master_run(PyObject *obj, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {(char *)"load",
-                            (char *)"freeze",
-                            (char *)"exit",
-                            (char *)"ready",
-                            (char *)"configure",
-                            (char *)"event",
-                            NULL};
+    static char *names[] = {(char *)"load",      (char *)"freeze", (char *)"exit",  (char *)"ready",
+                            (char *)"configure", (char *)"event",  (char *)"hooks", NULL};
     struct mp_py_master *self = master_of(obj);
-    PyObject *calls[6] = {NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOOOO:run", names, &calls[0], &calls[1],
-                                     &calls[2], &calls[3], &calls[4], &calls[5]) ||
+    PyObject *calls[7] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOOOOO:run", names, &calls[0], &calls[1],
+                                     &calls[2], &calls[3], &calls[4], &calls[5], &calls[6]) ||
         check_idle(self) < 0 || check_main() < 0)
         return NULL;
     if (!calls[0] || !calls[1] || !calls[2] || !calls[3]) {
@@ -411,6 +459,7 @@ static PyObject *master_run(PyObject *obj, PyObject *args, PyObject *kwargs)
     Py_XSETREF(self->ready, Py_NewRef(calls[3]));
     Py_XSETREF(self->configure, Py_XNewRef(calls[4]));
     Py_XSETREF(self->event, Py_XNewRef(calls[5]));
+    Py_XSETREF(self->hooks, Py_XNewRef(calls[6]));
 
     self->running = true;
     leave(self);
@@ -516,6 +565,9 @@ static int master_traverse(PyObject *obj, visitproc visit, void *arg)
     Py_VISIT(self->fresh_values);
     Py_VISIT(self->configure);
     Py_VISIT(self->event);
+    Py_VISIT(self->hooks);
+    Py_VISIT(self->sockets.gateway.hooks.before);
+    Py_VISIT(self->sockets.gateway.hooks.after);
     Py_VISIT(self->load);
     Py_VISIT(self->freeze);
     Py_VISIT(self->exit);
@@ -536,6 +588,8 @@ static int master_clear(PyObject *obj)
     struct mp_py_master *self = master_of(obj);
     Py_CLEAR(self->configure);
     Py_CLEAR(self->event);
+    Py_CLEAR(self->hooks);
+    mp_py_hooks_clear(&self->sockets.gateway.hooks);
     Py_CLEAR(self->load);
     Py_CLEAR(self->freeze);
     Py_CLEAR(self->exit);
@@ -569,8 +623,9 @@ static PyMethodDef master_methods[] = {
     {"bind", master_bind, METH_VARARGS,
      PyDoc_STR("bind($self, spec, backlog, /)\n--\n\nOpens a listening socket.")},
     {"run", MP_PY_FUNCTION(master_run), METH_VARARGS | METH_KEYWORDS,
-     PyDoc_STR("run($self, *, load, freeze, exit, ready, configure=..., event=...)\n--\n\n"
-               "Supervises until stopped; returns the exit status.")},
+     PyDoc_STR(
+         "run($self, *, load, freeze, exit, ready, configure=..., event=..., hooks=...)\n--\n\n"
+         "Supervises until stopped; returns the exit status.")},
     {"set_successor", master_set_successor, METH_VARARGS,
      PyDoc_STR("set_successor($self, program, arguments, environment, folder, /)\n--\n\n"
                "Says what SIGUSR2 starts.")},

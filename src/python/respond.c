@@ -231,6 +231,7 @@ void mp_py_respond_failure(struct mp_py_thread *thread)
         mp_py_failure_exception(thread->gateway->state, &thread->gateway->log, thread->call.request,
                                 "exception in the application");
     thread->call.over = true;
+    thread->call.failed = !mp_response_committed(thread->call.request);
     mp_response_fail(thread->call.request);
 }
 

@@ -5,6 +5,7 @@
 #include <structmember.h>
 
 #include "os/clock.h"
+#include "python/hooks.h"
 #include "python/respond.h"
 #include "python/response_head.h"
 #include "server/request.h"
@@ -154,6 +155,8 @@ static PyObject *start_response_call(PyObject *self, PyObject *const *args, size
         mp_py_head_begin(thread, arguments[0], arguments[1]) < 0)
         return NULL;
     thread->call.started = true;
+    if (mp_unlikely(thread->gateway->hooks.before))
+        mp_py_hooks_note_head(thread, arguments[0], arguments[1]);
     return Py_NewRef(thread->write);
 }
 

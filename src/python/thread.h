@@ -22,7 +22,10 @@ struct mp_py_call {
     bool gone;                  /* the client has gone: nothing more is to be made */
     bool cut;                   /* more was written than declared */
     int64_t declared;           /* Content-Length of the response, or -1 */
+    bool failed;                /* the client gets an error instead of what was begun */
     uint64_t written;           /* bytes of body that were handed to the server */
+    PyObject *hook_status;      /* what start_response was given; NULL without hooks */
+    PyObject *hook_headers;
 };
 
 #define MP_PY_NAME_CACHE 64u   /* names that have no number of their own; a power of two */
