@@ -15,11 +15,20 @@ DIFFERS = "differs"  # honoured, and means something else here
 IGNORED = "ignored"
 REFUSED = "refused"  # it is an error to go on without it
 
-BODY_LIMIT = 1 << 20  # what "no limit" becomes for lines and fields
+FIELDS_MOST = 128
+SIZE_MOST = 1 << 20  # what "no limit" becomes for lines and fields
 
 
 class Ignore(Exception):
     """Raised by a conversion: this value changes nothing here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a conversion makes of a value that cannot be had as it is; the text says why."""
+
+    value: Any
+    told: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,13 @@ def _words(value: Any) -> Any:
 
 
 def _size(value: Any) -> Any:
-    return BODY_LIMIT if value in (0, "0") else value
+    return SIZE_MOST if value in (0, "0") else value
+
+
+def _fields(value: Any) -> Any:
+    if isinstance(value, int) and value > FIELDS_MOST:
+        return Changed(FIELDS_MOST, f"{FIELDS_MOST} is the most that is taken")
+    return value
 
 
 def _tmp_dir(value: Any) -> Any:
@@ -135,7 +150,7 @@ SETTINGS: dict[str, Setting] = {
     "graceful_timeout": Setting("graceful_timeout"),
     "keepalive": Setting("keep_alive"),
     "limit_request_line": Setting("limit_request_line", convert=_size),
-    "limit_request_fields": Setting("limit_request_fields"),
+    "limit_request_fields": Setting("limit_request_fields", convert=_fields),
     "limit_request_field_size": Setting("limit_request_field_size", convert=_size),
     "reload": Setting(
         "reload", "code is not watched: millpond reload, or SIGHUP, loads it anew", (False,)
@@ -156,7 +171,7 @@ SETTINGS: dict[str, Setting] = {
         usual=(False,),
         refuse=True,
     ),
-    "raw_env": Setting("raw_env"),
+    "raw_env": Setting("raw_env", convert=_words),
     "pidfile": Setting("pidfile", "no pid file is written: the service manager knows the pid"),
     "worker_tmp_dir": Setting(
         "worker_tmp_dir", "for large bodies and answers, not for heartbeats", convert=_tmp_dir
@@ -304,6 +319,8 @@ def judge(name: str, value: Any, known: Callable[[str], bool]) -> Verdict:
         value = setting.convert(value) if setting.convert else value
     except Ignore as reason:
         return Verdict(HONOURED if not str(reason) else IGNORED, told=str(reason))
+    if isinstance(value, Changed):
+        return Verdict(DIFFERS, setting.ours, value.value, value.told)
     if setting.ours and known(setting.ours):
         differs = setting.told and name in MEANS_ELSE
         return Verdict(

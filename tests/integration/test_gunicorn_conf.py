@@ -1,0 +1,79 @@
+"""Configurations as people have them for gunicorn, unchanged: Millpond starts with them and serves, and
+says what became of each setting.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.program import millpond
+from support.server import DATA, EXAMPLES, Server
+
+Start = Callable[..., Server]
+FILES = DATA / "gunicorn"
+APP = "process_app:application"
+
+
+def _table(text: str) -> dict[str, tuple[str, str]]:
+    """Of --check-config: the setting, its line and what became of it."""
+    rows = re.findall(r"^(\d+|-) +(\w+) +(honoured|differs|ignored)(.*)$", text, re.MULTILINE)
+    return {name: (verdict, told.strip()) for _, name, verdict, told in rows}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FILES.glob("*.conf.py")))
+def test_it_is_good(name: str) -> None:
+    result = millpond("-c", str(FILES / name), "--check-config", APP, seconds=30)
+    assert result.code == 0, result
+    assert "configuration is good" in result.out
+    assert "Traceback" not in result.err
+    assert _table(result.out)
+
+
+def test_the_table() -> None:
+    result = millpond("-c", str(FILES / "container.conf.py"), "--check-config", APP)
+    table = _table(result.out)
+    honoured = {name for name, (verdict, _) in table.items() if verdict == "honoured"}
+    assert honoured >= {
+        "bind", "workers", "threads", "preload_app", "graceful_timeout", "keepalive",
+        "max_requests_jitter", "accesslog", "errorlog", "loglevel", "forwarded_allow_ips", "statsd_host",
+    }  # fmt: skip
+    assert table["keepalive"] == ("honoured", "as keep_alive")
+    assert table["timeout"][0] == "differs"
+    for name in ("worker_class", "worker_tmp_dir", "capture_output", "enable_stdio_inheritance"):
+        assert table[name][0] == "ignored"
+        line = f"container.conf.py line \\d+ \\({name}\\): "
+        assert re.search(line, result.err), result.err
+
+
+def _in_folder(name: str, text: str, app: str = APP) -> list[str]:
+    """A command that starts in the server's folder, with this file in it."""
+    return [
+        "sh", "-c", 'cp "$0" gunicorn.conf.py && exec "$@"', str(FILES / name),
+        sys.executable, "-m", "millpond", "-b", text, "--workers", "2", app,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["plain.conf.py", "container.conf.py", "computed.conf.py"])
+def test_it_is_found_and_serves(name: str, start: Start) -> None:
+    server = start(APP, workers=2, program=_in_folder(name, "127.0.0.1:{port}"))
+    assert server.get("/pid").status_code == 200
+    assert "gunicorn.conf.py" in server.log
+
+
+def test_django_with_hooks(start: Start, tmp_path: Path) -> None:
+    """Hooks, logging and all, in a server of a Django project."""
+    pytest.importorskip("django")
+    server = start(
+        "project.wsgi",
+        "-c", str(FILES / "prometheus.conf.py"), "--chdir", str(EXAMPLES / "django_project"),
+        env={"GUESTBOOK_FOLDER": str(tmp_path)},
+    )  # fmt: skip
+    assert server.get("/admin/login/").status_code == 200
+    server.expect(r"removing files of dead workers")
+    server.expect(r"worker \d+ has its application")
+    server.expect(r"GET /admin/login/: 200 OK")

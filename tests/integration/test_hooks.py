@@ -1,0 +1,214 @@
+"""Hooks of a configuration in Python: in which process, in which order, with what."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from millpond._config import Config
+from millpond._hooks import Hooks
+from support.patience import wait_until
+from support.program import millpond
+from support.server import Server, reserve_port
+
+Start = Callable[..., Server]
+
+CONF = """
+import os
+from pathlib import Path
+
+def _note(*words):
+    with open(Path(__file__).parent / "notes", "a") as file:
+        file.write(" ".join(map(str, (os.getpid(), *words))) + "\\n")
+
+def on_starting(server): _note("on_starting", server.pid, server.num_workers)
+def on_reload(server): _note("on_reload")
+def when_ready(server): _note("when_ready")
+def pre_fork(server, worker): worker.mark = "kept"; _note("pre_fork", worker.number, worker.pid)
+def post_fork(server, worker): _note("post_fork", worker.number, worker.pid, worker.mark)
+def worker_started(worker): _note("worker_started", worker.number, worker.wsgi.__name__)
+def worker_stopping(worker): _note("worker_stopping", worker.number)
+def worker_exit(server, worker): _note("worker_exit", worker.pid)
+def child_exit(server, worker): _note("child_exit", worker.pid, worker.status)
+def pre_request(worker, req):
+    req.began = 1
+    _note("pre_request", req.method, req.path, req.query, dict(req.headers).get("X-A"))
+def post_request(worker, req, environ, resp):
+    _note("post_request", req.began, environ["PATH_INFO"], resp.status_code, resp.sent, len(resp.headers))
+"""
+
+APP = """
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/bad":
+        raise ValueError("no")
+    if environ["PATH_INFO"] == "/late":
+        start_response("200 OK", [])
+        raise ValueError("late")
+    start_response("201 Created", [("X-B", "c")])
+    return [b"four"]
+"""
+
+
+def _write(folder: Path, conf: str, app: str = APP) -> tuple[str, ...]:
+    (folder / "conf.py").write_text(conf)
+    (folder / "hooked.py").write_text(app)
+    return ("-c", str(folder / "conf.py"), "--chdir", str(folder))
+
+
+def _notes(folder: Path) -> list[list[str]]:
+    path = folder / "notes"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _words(folder: Path, name: str) -> list[list[str]]:
+    """Of each call of a hook: the pid, then what it has noted."""
+    return [[line[0], *line[2:]] for line in _notes(folder) if line[1] == name]
+
+
+def _wait_for(folder: Path, name: str, count: int = 1) -> list[list[str]]:
+    wait_until(lambda: len(_words(folder, name)) >= count, 20, f"{count} of {name}")
+    return _words(folder, name)
+
+
+def test_the_life_of_a_pool(start: Start, tmp_path: Path) -> None:
+    server = start("hooked", *_write(tmp_path, CONF), workers=2)
+    _wait_for(tmp_path, "when_ready")
+    ((zygote, master, workers),) = _words(tmp_path, "on_starting")
+    assert int(master) == server.process.pid and workers == "2"
+    assert zygote not in (master, *map(str, server.worker_pids()))
+    assert [one[0] for one in _words(tmp_path, "pre_fork")] == [zygote, zygote]
+    assert all(one[2] == "[booting]" for one in _words(tmp_path, "pre_fork"))
+    assert _words(tmp_path, "when_ready") == [[zygote]]
+    born = _words(tmp_path, "post_fork")
+    assert {int(one[0]) for one in born} == set(server.worker_pids())
+    assert all(one[0] == one[2] and one[3] == "kept" for one in born)
+    assert {one[1] for one in born} == {"1", "2"}
+    assert all(one[2] == "application" for one in _words(tmp_path, "worker_started"))
+
+    old = {str(pid) for pid in server.worker_pids()}
+    server.process.send_signal(signal.SIGHUP)
+    (reloaded,) = _wait_for(tmp_path, "on_reload")
+    assert reloaded[0] != zygote
+    assert {one[0] for one in _wait_for(tmp_path, "worker_stopping", 2)} == old
+    assert {one[0] for one in _wait_for(tmp_path, "worker_exit", 2)} == old
+    ended = _wait_for(tmp_path, "child_exit", 2)
+    assert {one[1] for one in ended} == old
+    assert all(one[0] == reloaded[0] and one[2] == "0" for one in ended)
+    assert len(_words(tmp_path, "on_starting")) == 1
+    server.expect("reloaded in")
+
+
+@pytest.mark.parametrize("preload", ["--preload", "--no-preload"])
+def test_around_requests(start: Start, tmp_path: Path, preload: str) -> None:
+    server = start("hooked", *_write(tmp_path, CONF), preload)
+    answer = server.get("/x?y=z", headers={"X-A": "v"})
+    assert (answer.status_code, answer.text) == (201, "four")
+    assert _words(tmp_path, "pre_request")[0][1:] == ["GET", "/x", "y=z", "v"]
+    assert _wait_for(tmp_path, "post_request")[0][1:] == ["1", "/x", "201", "4", "1"]
+    for path in ("/bad", "/late"):
+        server.allow(f"GET {path}: exception in the application")
+        assert server.get(path).status_code == 500
+    later = _wait_for(tmp_path, "post_request", 3)[1:]
+    assert [one[1:] for one in later] == [
+        ["1", "/bad", "500", "0", "0"],
+        ["1", "/late", "500", "0", "0"],
+    ]
+
+
+def test_hooks_with_fewer_arguments(start: Start, tmp_path: Path) -> None:
+    conf = "def post_request(worker, req):\n    worker.log.info('after %s', req.path)\n"
+    server = start("hooked", *_write(tmp_path, conf))
+    assert server.get("/short").status_code == 201
+    server.expect("after /short")
+
+
+def test_what_request_hooks_raise_is_logged(start: Start, tmp_path: Path) -> None:
+    conf = "def pre_request(worker, req):\n    1 / 0\ndef post_request(*told):\n    raise KeyError(3)\n"
+    server = start("hooked", *_write(tmp_path, conf))
+    assert server.get("/").status_code == 201
+    told = server.expect("exception in the hook pre_request")
+    assert "ZeroDivisionError" in told and "conf.py" in told and "_hooks.py" not in told
+    server.expect("exception in the hook post_request")
+    assert server.get("/").status_code == 201
+    server.allow("exception in the hook")
+
+
+@pytest.mark.parametrize(
+    "name", ["on_starting(server)", "post_fork(server, worker)", "worker_started(worker)"]
+)
+@pytest.mark.parametrize("preload", ["--preload", "--no-preload"])
+def test_what_ends_a_start(tmp_path: Path, name: str, preload: str) -> None:
+    options = _write(tmp_path, f"def {name}:\n    raise LookupError('as told')\n")
+    with reserve_port() as keeper:
+        bind = f"127.0.0.1:{keeper.getsockname()[1]}"
+        result = millpond("-b", bind, "-w", "1", preload, *options, "hooked", seconds=40)
+    assert result.code != 0
+    assert f"exception in the hook {name.partition('(')[0]}" in result.err
+    assert "LookupError: as told" in result.err
+
+
+def test_a_reload_that_fails_in_its_hook(start: Start, tmp_path: Path) -> None:
+    server = start("hooked", *_write(tmp_path, "def on_reload(server):\n    raise LookupError\n"))
+    before = server.worker_pids()
+    server.process.send_signal(signal.SIGHUP)
+    server.expect("exception in the hook on_reload")
+    server.expect("(?i)reload.*fail|not reloaded|stays|go(es)? on")
+    assert server.get("/").status_code == 201
+    assert server.worker_pids() == before
+
+
+def test_a_reload_reads_files_and_tells_what_is_wrong(start: Start, tmp_path: Path) -> None:
+    server = start("hooked", *_write(tmp_path, "raw_env = ['A=1']\ntimeout = 30\n"))
+    (tmp_path / "conf.py").write_text("timeout = 'soon'\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.expect(r"conf.py line 1 \(timeout\): must be")
+    (tmp_path / "conf.py").write_text("import nowhere_at_all\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.expect("ModuleNotFoundError")
+    (tmp_path / "conf.py").write_text(
+        "def on_reload(server):\n    server.log.info('reloads now')\n"
+    )
+    server.process.send_signal(signal.SIGHUP)
+    server.expect("reloads now")
+    server.expect("reloaded in")
+    server.allow("reload", "conf.py cannot be used", "SIGHUP")
+    assert server.get("/").status_code == 201
+
+
+def test_the_applications_logging(start: Start, tmp_path: Path) -> None:
+    conf = """
+logconfig_dict = {
+    "formatters": {"plain": {"format": "LOGGED %(name)s %(message)s"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "plain"},
+        "error_console": {"class": "logging.StreamHandler", "formatter": "plain"},
+    },
+}
+"""
+    app = "import logging\nlogging.getLogger('shop').info('open')\n" + APP
+    server = start("hooked", *_write(tmp_path, conf, app))
+    assert "LOGGED shop open" in server.log
+
+
+def test_settings_and_logs_of_hooks(capfd: pytest.CaptureFixture[str]) -> None:
+    seen: list[object] = []
+    hooks = Hooks({"when_ready": seen.append}, Config(bind=["x:1"], workers=(2, 4), keep_alive=9))
+    assert hooks and not Hooks()
+    hooks.open(2, 42)
+    hooks.when_ready()
+    server = hooks.server
+    assert seen == [server]
+    assert (server.pid, server.address, server.num_workers) == (42, ["x:1"], 4)
+    assert (server.cfg.bind, server.cfg.workers, server.cfg.keepalive) == (["x:1"], 4, 9)
+    with pytest.raises(AttributeError):
+        _ = server.cfg.nothing
+    server.log.debug("hidden")
+    server.log.info("%s of %d", "one", 2)
+    server.log.warning("%(a)s", {"a": "mapped"})
+    told = capfd.readouterr().err
+    assert "hidden" not in told
+    assert re.search(r"INFO .*one of 2", told) and re.search(r"WARNING .*mapped", told)
