@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from millpond._config import KINDS
+from millpond._config import KINDS, ConfigError, ListenError
 from millpond._resolve import TARGET, Resolved
 
 EXIT_KILLED = 1
@@ -78,6 +78,9 @@ def _load_in_child(resolved: Resolved) -> None:
         status = load_once(resolved)
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
+    except (ConfigError, ListenError) as error:
+        sys.stderr.write(f"millpond: {error}\n")
+        status = 2 if isinstance(error, ConfigError) else 1
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -392,6 +392,11 @@ def serve(
 def load_once(resolved: Resolved) -> int:
     """Loads the application as a server would, in this process, and does not serve it."""
     run = _Run(resolved.config, resolved.target)
+    for spec in run.config.bind:
+        try:
+            _core.check_address(spec)
+        except OSError as error:
+            raise explain(spec, error) from None
     _set_environment(run.config)
     load_application(run.target, -1)
     return 0

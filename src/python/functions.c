@@ -2,11 +2,13 @@
 #include "python/functions.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "os/child.h"
 #include "os/log.h"
 #include "os/process.h"
+#include "os/socket.h"
 #include "python/status.h"
 #include "server/access_format.h"
 #include "server/worker.h"
@@ -25,6 +27,25 @@ static PyObject *log_line(PyObject *module MP_UNUSED, PyObject *args)
     const struct mp_log log = {.fd = fd, .level = MP_LOG_DEBUG};
     mp_log(&log, (enum mp_log_level)level, "%s", text);
     Py_RETURN_NONE;
+}
+
+static PyObject *check_address(PyObject *module MP_UNUSED, PyObject *args)
+{
+    const char *spec;
+    const char *why = NULL;
+    struct mp_sockaddr addr;
+    int fd;
+    if (!PyArg_ParseTuple(args, "s:check_address", &spec))
+        return NULL;
+    int rc = mp_sockaddr_parse(spec, &addr, &fd, &why);
+    if (rc == 0)
+        Py_RETURN_NONE;
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", -rc, why ? why : strerror(-rc));
+    if (error) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return NULL;
 }
 
 static PyObject *check_access_format(PyObject *module MP_UNUSED, PyObject *args)
@@ -108,6 +129,9 @@ static PyObject *stop_pool(PyObject *module, PyObject *args MP_UNUSED)
 PyMethodDef mp_py_functions[] = {
     {"log", log_line, METH_VARARGS,
      PyDoc_STR("log($module, fd, level, text, /)\n--\n\nWrites a line as the error log has them.")},
+    {"check_address", check_address, METH_VARARGS,
+     PyDoc_STR("check_address($module, spec, /)\n--\n\n"
+               "OSError, as of Master.bind(), when it is no address.")},
     {"check_access_format", check_access_format, METH_VARARGS,
      PyDoc_STR("check_access_format($module, text, /)\n--\n\n"
                "ValueError, which says why, when lines of the access log cannot look so.")},

@@ -77,3 +77,30 @@ def test_django_with_hooks(start: Start, tmp_path: Path) -> None:
     server.expect(r"removing files of dead workers")
     server.expect(r"worker \d+ has its application")
     server.expect(r"GET /admin/login/: 200 OK")
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:99999", "unix:", "[::1:80"])
+def test_check_config_looks_at_addresses(bind: str) -> None:
+    result = millpond("--check-config", "--bind", bind, APP)
+    assert result.code in (1, 2)
+    assert bind in result.err and "good" not in result.out
+
+
+def test_check_config_loads_the_application() -> None:
+    result = millpond("--check-config", "nowhere:app")
+    assert (result.code, result.out) == (3, "")
+    assert "nowhere" in result.err
+
+
+def test_print_config_says_where_values_come_from() -> None:
+    result = millpond(
+        "--print-config", "-c", str(FILES / "plain.conf.py"), "--threads", "3", APP,
+        env={"MILLPOND_TIMEOUT": "2m"},
+    )  # fmt: skip
+    assert result.code == 0
+    rows = {line.split()[0]: line.split(None, 3)[2:] for line in result.out.splitlines()}
+    assert rows["threads"] == ["3", "command line (--threads)"]
+    assert rows["timeout"] == ["2m", "environment variable MILLPOND_TIMEOUT"]
+    assert rows["keep_alive"][0] == "5s"
+    assert rows["keep_alive"][1].endswith("plain.conf.py line 8 (keepalive)")
+    assert rows["backlog"] == ["2048", "default"]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import requests
 
 from millpond._config import Config
 from millpond._hooks import Hooks
@@ -212,3 +213,20 @@ def test_settings_and_logs_of_hooks(capfd: pytest.CaptureFixture[str]) -> None:
     told = capfd.readouterr().err
     assert "hidden" not in told
     assert re.search(r"INFO .*one of 2", told) and re.search(r"WARNING .*mapped", told)
+
+
+def test_request_hooks_keep_nothing(start: Start, tmp_path: Path) -> None:
+    """After a thousand requests there are as many objects as after a hundred."""
+    conf = (
+        "def pre_request(worker, req): pass\ndef post_request(worker, req, environ, resp): pass\n"
+    )
+    app = (
+        "import gc\ndef application(environ, start_response):\n"
+        "    if environ['PATH_INFO'] == '/bad':\n        raise ValueError\n"
+        "    gc.collect()\n    start_response('200 OK', [('X-A', 'b')])\n"
+        "    return [str(len(gc.get_objects())).encode()]\n"
+    )
+    server = start("hooked", *_write(tmp_path, conf, app), threads=1)
+    with requests.Session() as client:
+        counts = [int(client.get(server.url("/")).text) for _ in range(1000)]
+        assert counts[-1] <= counts[100] + 20
