@@ -202,6 +202,8 @@ struct mp_master {
     int64_t oom_kill_at; /* when that was last seen to change; 0: never */
 
     enum mp_stage stage;
+    int64_t
+        release_deadline; /* DRAINING: the zygotes let the sockets go; 0: the workers are told */
     int64_t stop_deadline;
     int exit_status;
 

@@ -14,16 +14,45 @@
 #include "os/process.h"
 
 #define QUIT_TIMEOUT MP_NSEC_PER_SEC
+#define RELEASE_TIMEOUT (1 * MP_NSEC_PER_SEC)
 #define KILL_TIMEOUT (10 * MP_NSEC_PER_SEC)
 
+static bool zygotes_have_sockets(const struct mp_master *master)
+{
+    for (unsigned i = 0; i < MP_ZYGOTES; i++) {
+        const struct mp_zygote_handle *zygote = &master->zygotes[i];
+
+        if (zygote->state != MP_ZYGOTE_ABSENT && zygote->control >= 0 && !zygote->reaped_at)
+            return true;
+    }
+    return false;
+}
+
+static void drain_when_released(struct mp_master *master, int64_t now)
+{
+    if (master->release_deadline == 0 ||
+        (now < master->release_deadline && zygotes_have_sockets(master)))
+        return;
+    master->release_deadline = 0;
+    mp_crew_stop(master, MP_WORKER_DRAIN, now, master->stop_deadline);
+}
+
+/*
+ * Who is the last to close a listening socket resets whoever is in its queue. So the workers, which
+ * empty the queue and close, are told only when nobody else has it: the master has closed its own,
+ * and the zygotes say by the end of their sockets that they have. Until then workers serve as ever.
+ */
 static void enter_draining(struct mp_master *master, int64_t now)
 {
     master->stage = MP_STAGE_DRAINING;
     master->stop_deadline = now + master->options.graceful_timeout;
+    master->release_deadline = now + RELEASE_TIMEOUT;
+    if (master->release_deadline > master->stop_deadline)
+        master->release_deadline = master->stop_deadline;
     mp_listeners_close(master);
     mp_reload_stop(master, master->stop_deadline);
-    mp_crew_stop(master, MP_WORKER_DRAIN, now, master->stop_deadline);
     mp_upgrade_stop(master, now);
+    drain_when_released(master, now);
 }
 
 static void enter_quitting(struct mp_master *master, int64_t now)
@@ -143,6 +172,8 @@ static void give_up(struct mp_master *master)
 
 void mp_stop_tick(struct mp_master *master, int64_t now)
 {
+    if (master->stage == MP_STAGE_DRAINING)
+        drain_when_released(master, now);
     if (master->stage == MP_STAGE_RUNNING || now < master->stop_deadline)
         return;
     switch (master->stage) {
@@ -164,6 +195,8 @@ void mp_stop_tick(struct mp_master *master, int64_t now)
 
 int64_t mp_stop_next_look(const struct mp_master *master)
 {
+    if (master->stage == MP_STAGE_DRAINING && master->release_deadline != 0)
+        return master->release_deadline;
     return master->stage == MP_STAGE_RUNNING ? MP_HANDLE_NEVER : master->stop_deadline;
 }
 
@@ -173,6 +206,8 @@ bool mp_stop_is_over(const struct mp_master *master)
         return false;
     if (master->stop_deadline < 0)
         return true;
+    if (master->stage == MP_STAGE_DRAINING && master->release_deadline != 0)
+        return false;
     for (unsigned i = 0; i < MP_ZYGOTES; i++) {
         if (master->zygotes[i].state != MP_ZYGOTE_ABSENT)
             return false;

@@ -195,5 +195,9 @@ void mp_zygote_run(struct mp_master *master, struct mp_zygote_handle *handle, in
         master->ops.after_fork_child(master->ops.data);
     load(&zygote, fresh);
     serve_orders(&zygote);
+    /* Whatever its last words in Python take: clients must not wait in a queue that nobody serves,
+     * and the end of control tells the master that they do not. */
+    mp_listeners_close(master);
+    mp_fd_close(&zygote.control);
     mp_master_leave_child(master, 0, true);
 }

@@ -189,12 +189,13 @@ static void finish(struct mp_master *master, struct mp_zygote_handle *zygote, in
                zygote->deaths.failures, mp_report_duration(delay, text, sizeof(text)));
 }
 
-/* Its socket has ended. It does not close it while it lives, so it is dying, or the application has
+/* Its socket has ended. It closes it when it was told to leave, and has until its deadline then.
+ * Otherwise it is dying, or the application has
  * closed what was not its own and the zygote is of no use any more. */
 static void on_socket_end(struct mp_zygote_handle *zygote)
 {
     mp_fd_close(&zygote->control);
-    if (!zygote->reaped_at)
+    if (!zygote->reaped_at && !zygote->told_to_leave)
         (void)mp_process_kill(zygote->pid, SIGKILL); /* no effect on one that is already ending */
 }
 

@@ -132,8 +132,10 @@ static int accept_some(struct mp_thread *thread, const struct mp_listen_socket *
 static void accept_all(struct mp_thread *thread, unsigned max, int64_t now)
 {
     const struct mp_worker_context *context = thread->reactor->server->context;
-    for (size_t i = 0; i < context->listener_count; i++)
-        accept_some(thread, &context->listeners[i], max, now);
+    for (size_t i = 0; i < context->listener_count; i++) {
+        if (context->listeners[i].fd >= 0)
+            accept_some(thread, &context->listeners[i], max, now);
+    }
 }
 
 void mp_listener_on_event(struct mp_thread *thread, unsigned index, int64_t now)
@@ -264,6 +266,12 @@ void mp_listener_update(struct mp_thread *thread, int64_t now, bool quiet)
     }
 }
 
+static void close_listeners(const struct mp_worker_context *context)
+{
+    for (size_t i = 0; i < context->listener_count; i++)
+        mp_fd_close(&context->listeners[i].fd);
+}
+
 void mp_listener_close(struct mp_thread *thread, bool all, int64_t now)
 {
     struct mp_reactor *reactor = thread->reactor;
@@ -271,4 +279,8 @@ void mp_listener_close(struct mp_thread *thread, bool all, int64_t now)
         stop_accepting(reactor);
     if (all)
         accept_all(thread, reactor->server->options->connections, now);
+    /* At once: while any process has the socket the kernel lets clients in, and who comes after the
+     * last accept would be reset when the last process closes it. */
+    if (reactor->server->options->protocol != MP_PROTOCOL_DATAGRAM)
+        close_listeners(reactor->server->context);
 }

@@ -98,7 +98,7 @@ static inline unsigned mp_worker_places(unsigned threads)
 void mp_worker_options_init(struct mp_worker_options *options);
 
 /*
- * What a new worker gets from its master, through fork. Read-only.
+ * What a new worker gets from its master, through fork. Read-only, but for the listeners.
  *
  * Signals, as src/master leaves them on the main thread, and as the pool's threads inherit them:
  * nothing is blocked (a blocked signal would stay blocked in every program that a handler starts).
@@ -113,7 +113,7 @@ struct mp_worker_context {
     int control; /* SOCK_SEQPACKET to the master, non-blocking; owned by the worker */
     int signals; /* readable when SIGTERM (drain) or SIGQUIT (quit) was sent to this process:
                     mp_sigaction_relay_read (os/sigaction.h); not owned; -1: no relay */
-    const struct mp_listen_socket *listeners;
+    struct mp_listen_socket *listeners; /* this process's descriptors: closed when it drains */
     size_t listener_count;
     struct mp_scoreboard *board;
     const struct mp_worker_options *options;
@@ -154,8 +154,9 @@ struct mp_worker_message {
 
 /*
  * Serves until drained. Called on the main thread of the new process, which becomes the control
- * thread; starts options->threads + 1 pool threads. Sends READY, closes nothing of the context but
- * control, and that not when it was told to quit. The end of control (the master has died) ends the
+ * thread; starts options->threads + 1 pool threads. Sends READY. Closes of the context the
+ * listening sockets, when it drains (not those of datagrams, which handlers answer on), and
+ * control, but that not when it was told to quit. The end of control (the master has died) ends the
  * worker at once. Returns the exit status: 0 drained (all pool threads joined); MP_WORKER_EXIT_QUIT
  * when told to quit or the master died while handlers were running: their threads still exist then,
  * so the caller must _exit soon without running code that they may use.

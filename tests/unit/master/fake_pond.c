@@ -448,6 +448,8 @@ static void on_exit_process(void *data, int status, bool graceful)
     struct pond *pond = data;
 
     (void)graceful;
+    if (getpid() == atomic_load(&pond->zygote))
+        pond_nap(atomic_load(&pond->orders.exit_ms));
     atomic_fetch_add(&pond->exits, 1);
     _exit(status);
 }

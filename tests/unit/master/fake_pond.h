@@ -71,6 +71,7 @@ struct pond_orders {
     _Atomic int close_early;      /* workers close their control socket before READY, and stay */
     _Atomic int handlers;         /* load installs handlers for SIGINT and SIGTERM */
     _Atomic int hog_fds;          /* load uses up all descriptors */
+    _Atomic int exit_ms;          /* that a zygote takes for its last words */
     _Atomic int configure_status; /* of a fresh zygote */
     _Atomic int new_workers;      /* what a fresh zygote reads in the configuration; 0: as before */
     _Atomic int new_threads;

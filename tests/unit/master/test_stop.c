@@ -231,3 +231,35 @@ TEST(with_no_graceful_timeout_to_speak_of)
     pond_signal(pond, SIGTERM);
     ends_within(pond, 1000);
 }
+
+/* Its last words hold up nobody, and are said. */
+TEST(a_zygote_that_takes_long_to_leave_has_let_the_sockets_go)
+{
+    struct pond *pond = pond_new();
+    int64_t told;
+
+    pond_start(pond, &(struct pond_options){.workers = 2});
+    pond_wait_ready(pond);
+    atomic_store(&pond->orders.exit_ms, 600);
+    told = pond_now();
+    pond_signal(pond, SIGTERM);
+    POND_WAIT(atomic_load(&pond->workers[0].drain_at) && atomic_load(&pond->workers[1].drain_at));
+    CHECK(atomic_load(&pond->workers[0].drain_at) - told < 500 * MP_NSEC_PER_MSEC);
+    CHECK_EQ(pond_wait_end(pond, 10000), 0);
+    CHECK(pond_now() - told >= 600 * MP_NSEC_PER_MSEC);
+    CHECK_EQ(atomic_load(&pond->exits), 3);
+    pond_free(pond);
+}
+
+/* The workers are told after all. */
+TEST(a_zygote_that_does_not_let_the_sockets_go)
+{
+    struct pond *pond = pond_new();
+
+    pond_start(pond, &(struct pond_options){.workers = 1});
+    pond_wait_ready(pond);
+    kill(atomic_load(&pond->zygote), SIGSTOP);
+    CHECK_EQ(pond_stop(pond, SIGTERM), 0);
+    CHECK(atomic_load(&pond->workers[0].drain_value) == 2);
+    pond_free(pond);
+}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The control thread: drain, quit, the end of its master, deadlines of handlers, heartbeat. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -26,6 +27,18 @@ static bool one_inside(struct harness *h)
 static bool logged_twice(struct harness *h)
 {
     return harness_logged(h, "GET /never exceeded 0.3 s") == 2;
+}
+
+/* Asked of the kernel: the descriptor's own number belongs to the worker's threads. */
+static bool listener_is_closed(struct harness *h)
+{
+    const struct mp_sockaddr *addr = &h->listeners[0].addr;
+    int fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool refused;
+    CHECK(fd >= 0);
+    refused = connect(fd, &addr->any, addr->len) == -1 && errno == ECONNREFUSED;
+    close(fd);
+    return refused;
 }
 
 static bool none_stuck(struct harness *h)
@@ -176,13 +189,41 @@ TEST(drain_for_a_reload_leaves_the_backlog_to_others)
     struct harness h;
     struct client client;
     harness_init(&h, true);
+    int others = dup(h.listeners[0].fd); /* as other workers have it */
+    CHECK(others >= 0);
     harness_start(&h);
     harness_tell(&h, MP_WORKER_DRAIN, 0);
     CHECK_EQ(harness_join(&h), 0);
-    harness_open(&h, &client); /* the socket still listens */
+    CHECK_EQ(h.listeners[0].fd, -1);
+    harness_open(&h, &client);
     client_get(&client, "/");
     CHECK(client_silent(&client, 100));
     client_done(&client);
+    close(others);
+    harness_done(&h);
+}
+
+/* The last to have the socket: whoever comes after the backlog was taken is refused, not left
+ * waiting until the handlers have ended, to be reset then. */
+TEST(drain_for_good_closes_the_socket_before_handlers_end)
+{
+    struct harness h;
+    struct client busy;
+    struct reply reply;
+    harness_init(&h, true);
+    harness_start(&h);
+    harness_open(&h, &busy);
+    client_get(&busy, "/never");
+    CHECK(harness_await(one_inside, &h, 5000));
+    harness_tell(&h, MP_WORKER_DRAIN, 1);
+    CHECK(harness_await(listener_is_closed, &h, 5000));
+    CHECK_EQ(atomic_load(&h.testapp.inside), 1);
+    atomic_store(&h.testapp.release_stuck, true);
+    CHECK(client_reply(&busy, false, &reply));
+    CHECK_EQ(reply.status, 200);
+    reply_done(&reply);
+    client_done(&busy);
+    CHECK_EQ(harness_join(&h), 0);
     harness_done(&h);
 }
 
