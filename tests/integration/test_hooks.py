@@ -230,3 +230,26 @@ def test_request_hooks_keep_nothing(start: Start, tmp_path: Path) -> None:
     with requests.Session() as client:
         counts = [int(client.get(server.url("/")).text) for _ in range(1000)]
         assert counts[-1] <= counts[100] + 20
+
+
+def test_a_reload_follows_the_file(start: Start, tmp_path: Path) -> None:
+    """Also where there is nothing to call, and with variables that are gone."""
+    app = (
+        "import os\ndef application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [','.join(sorted(v for v in os.environ if v.startswith('SHOP_'))).encode()]\n"
+    )
+    (tmp_path / "hooked.py").write_text(app)
+    conf = tmp_path / "m.toml"
+    conf.write_text(f'raw_env = ["SHOP_A=1"]\nchdir = "{tmp_path}"\n')
+    server = start("hooked", "-c", str(conf))
+    assert server.get("/").text == "SHOP_A"
+    conf.write_text(f'raw_env = ["SHOP_B=1", "SHOP_C=a=b"]\nchdir = "{tmp_path}"\n')
+    server.process.send_signal(signal.SIGHUP)
+    server.expect("reloaded in")
+    assert server.get("/").text == "SHOP_B,SHOP_C"
+    conf.write_text("tmeout = 1\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.expect(r"m.toml line 1 \(tmeout\): there is no such setting. Did you mean timeout\?")
+    server.allow("reload")
+    assert server.get("/").text == "SHOP_B,SHOP_C"
