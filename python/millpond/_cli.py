@@ -83,13 +83,13 @@ def _run(arguments: Sequence[str]) -> int:
 
     environ = dict(os.environ)
     resolved = resolve(arguments, environ, isolated=True)
+    again = partial(resolve, arguments, environ, isolated=False)
     if words.wanted == "print":
         return print_config(resolved)
     if not resolved.target:
         raise ConfigError(f"no application named. Usage: {USAGE}")
     if words.wanted == "check":
-        return check_config(resolved)
-    again = partial(resolve, arguments, environ, isolated=False)
+        return check_config(resolved, again)
     return serve(resolved.config, resolved.target, Source(resolved, again))
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from millpond._loader import without_our_frames
 
 MODULE = "__config__"  # as gunicorn calls it
 PATIENCE = 60.0  # seconds that such a file may take
+DEPTH = 20  # of lists in lists, that are taken
 FUNCTION, OBJECT = "function", "object"
 
 
@@ -104,14 +105,16 @@ def _names(source: bytes) -> tuple[dict[str, int], dict[str, int]]:
 
 @contextmanager
 def _findable(folder: Path) -> Iterator[None]:
-    """Modules beside the file can be imported, as of the current folder."""
-    before = list(sys.path)
-    sys.path[:0] = [one for one in (os.getcwd(), str(folder)) if one not in before]
+    """Modules beside the file can be imported, and as of the current folder. What the file does to
+    the path stays."""
+    added = [one for one in (os.getcwd(), str(folder)) if one not in sys.path]
+    sys.path[:0] = added
     try:
         yield
     finally:
-        added = set(sys.path) - set(before)
-        sys.path[:] = [one for one in sys.path if one in before or one not in added]
+        for one in added:
+            if one in sys.path:
+                sys.path.remove(one)
 
 
 def run_here(path: Path) -> PythonFile:
@@ -140,16 +143,18 @@ def _run(path: Path) -> PythonFile:
     return PythonFile(values, *_names(source))
 
 
-def _pack(value: Any) -> Any:
+def _pack(value: Any, depth: int = 0) -> Any:
     """As JSON can say it; everything else by its name."""
+    if depth > DEPTH:
+        return {OBJECT: "a value in a value in a value"}
     if value is None or isinstance(value, (bool, int, float, str)):
         return {"plain": value}
     if isinstance(value, os.PathLike) and isinstance(text := os.fspath(value), str):
         return {"plain": text}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return {"list": [_pack(one) for one in value]}
+        return {"list": [_pack(one, depth + 1) for one in value]}
     if isinstance(value, dict):
-        return {"dict": [[str(key), _pack(one)] for key, one in value.items()]}
+        return {"dict": [[str(key), _pack(one, depth + 1)] for key, one in value.items()]}
     kind = FUNCTION if callable(value) else OBJECT
     name = getattr(value, "__qualname__", None) or f"a {type(value).__name__}"
     return {kind: name}
@@ -173,24 +178,26 @@ def explain(path: Path, error: BaseException) -> str:
     return "".join(lines) + f"millpond: {path} cannot be used\n"
 
 
-def _child(path: Path, fd: int) -> None:
+def _child(path: Path, wanted: Container[str], fd: int) -> None:
     found = run_here(path)
-    values = {name: _pack(value) for name, value in found.values.items()}
+    values = {name: _pack(value) for name, value in found.values.items() if name in wanted}
     data = json.dumps([values, found.lines, found.idle]).encode()
     while data:
         data = data[os.write(fd, data) :]
 
 
-def _run_child(path: Path, fd: int) -> None:
+def _run_child(path: Path, wanted: Container[str], fd: int) -> None:
     """Never returns."""
     status = 1
     try:
-        _child(path, fd)
+        _child(path, wanted, fd)
         status = 0
     except FileFailed as error:
         sys.stderr.write(error.report)
     except ConfigError as error:
         sys.stderr.write(f"millpond: {error}\n")
+    except BaseException as error:
+        sys.stderr.write(explain(path, error))
     finally:
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -214,15 +221,16 @@ def _receive(fd: int) -> bytes | None:
         data += piece
 
 
-def run_apart(path: Path) -> PythonFile:
-    """Runs it in a child process. Raises SystemExit when it does not run, which has been said."""
+def run_apart(path: Path, wanted: Container[str]) -> PythonFile:
+    """Runs it in a child process, for the values of these names. Raises SystemExit when it does not
+    run, which has been said."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # or the child would write it again
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(ours)
-        _run_child(path, theirs)
+        _run_child(path, wanted, theirs)
     os.close(theirs)
     try:
         data = _receive(ours)

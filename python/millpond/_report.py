@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from millpond._config import KINDS, ConfigError, ListenError
-from millpond._resolve import TARGET, Resolved
+from millpond._resolve import TARGET, Again, Resolved
 
 EXIT_KILLED = 1
 
@@ -48,13 +48,13 @@ def settings_table(resolved: Resolved) -> str:
     return _table(rows)
 
 
-def check_config(resolved: Resolved) -> int:
+def check_config(resolved: Resolved, again: Again) -> int:
     """Loads the application as a server would, in a child; says whether all is well."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        _load_in_child(resolved)
+        _load_in_child(again)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     if resolved.rows:
@@ -69,13 +69,13 @@ def check_config(resolved: Resolved) -> int:
     return code
 
 
-def _load_in_child(resolved: Resolved) -> None:
+def _load_in_child(again: Again) -> None:
     """Never returns."""
     from millpond._server import load_once
 
     status = 1
     try:
-        status = load_once(resolved)
+        status = load_once(again)
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
     except (ConfigError, ListenError) as error:

@@ -24,6 +24,7 @@ from millpond._words import SEVERAL, Words
 # Used when they are there, the first alone, and none with --no-config.
 USUAL_FILES = ("millpond.toml", "millpond.conf.py", "gunicorn.conf.py")
 TARGET = "wsgi_app"
+KNOWN = frozenset([*SETTINGS, *KINDS, *HOOKS, *NO_HOOKS])  # names in a file in Python
 PREFIX = "MILLPOND_"
 # Set by Kubernetes for a service of our name, by images for their own use, by a master that this one
 # is to follow, and by our own tests.
@@ -55,7 +56,11 @@ class Resolved:
     notes: list[str] = field(default_factory=list)  # to be told: what is not honoured
     rows: list[Row] = field(default_factory=list)
     file: Path | None = None
-    hook_names: tuple[str, ...] = ()  # that the file has; also when isolated
+
+    @property
+    def is_code(self) -> bool:
+        """Whether the file is one in Python, which the application's processes run, too."""
+        return self.file is not None and self.file.suffix == ".py"
 
 
 class _Resolving:
@@ -110,7 +115,7 @@ class _Resolving:
             self.set(name, value, where)
 
     def _read_python(self, path: Path) -> None:
-        found = run_apart(path) if self.isolated else run_here(path)
+        found = run_apart(path, KNOWN) if self.isolated else run_here(path)
         used: dict[str, str] = {}
         for name, value in found.values.items():
             where = _where(path, found.lines.get(name, 0), name)
@@ -160,11 +165,10 @@ class _Resolving:
 
     def _complain_of_slips(self, path: Path, found: PythonFile) -> None:
         """A value that nothing reads, under a name that almost is a setting's."""
-        known = {*SETTINGS, *KINDS, *HOOKS, *NO_HOOKS}
         for name, line in found.idle.items():
-            if name in known or name.startswith("_"):
+            if name in KNOWN or name.startswith("_"):
                 continue
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
             if near:
                 raise ConfigError(
                     f"{_where(path, line, name)}: there is no such setting, and nothing reads it. "
@@ -312,7 +316,6 @@ def resolve(
         notes=resolving.notes,
         rows=resolving.rows,
         file=path,
-        hook_names=tuple(resolving.functions) + tuple(resolving.logging),
     )
 
 

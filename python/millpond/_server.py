@@ -221,8 +221,8 @@ class _Run:
         """In each zygote. A fresh one takes the place of another: it reads everything anew."""
         fresh = fresh and self.source is not None
         try:
-            if fresh or self._has_hooks():
-                self._read_again(fresh)
+            if self.source is not None and (fresh or self.source.first.is_code):
+                self._read_again(self.source, fresh)
         except ConfigError as error:
             report = error.report if isinstance(error, FileFailed) else f"millpond: {error}\n"
             complain(report, self.log_fd)
@@ -234,14 +234,12 @@ class _Run:
             (self.hooks.on_reload if fresh else self.hooks.on_starting)()
         return self._options() if fresh else None
 
-    def _has_hooks(self) -> bool:
-        return self.source is not None and bool(self.source.first.hook_names)
-
-    def _read_again(self, fresh: bool) -> None:
-        assert self.source is not None
+    def _read_again(self, source: Source, fresh: bool) -> None:
+        """A file in Python is run where the application will be: for its hooks, and because it may
+        have prepared more than settings."""
         importlib.invalidate_caches()
         os.chdir(self.folder)
-        resolved = self.source.again()
+        resolved = source.again()
         self.hooks = resolved.hooks
         if fresh:
             self._tell(resolved)
@@ -389,8 +387,9 @@ def serve(
     return _Run(config, application, source).run()
 
 
-def load_once(resolved: Resolved) -> int:
+def load_once(again: Again) -> int:
     """Loads the application as a server would, in this process, and does not serve it."""
+    resolved = again()
     run = _Run(resolved.config, resolved.target)
     for spec in run.config.bind:
         try:

@@ -253,3 +253,24 @@ def test_a_reload_follows_the_file(start: Start, tmp_path: Path) -> None:
     server.expect(r"m.toml line 1 \(tmeout\): there is no such setting. Did you mean timeout\?")
     server.allow("reload")
     assert server.get("/").text == "SHOP_B,SHOP_C"
+
+
+@pytest.mark.parametrize("preload", ["--preload", "--no-preload"])
+def test_what_else_a_file_does_is_there(start: Start, tmp_path: Path, preload: str) -> None:
+    """Variables and folders for modules, and never in the master."""
+    conf = (
+        "import os, sys\nos.environ.setdefault('SHOP_MODE', 'real')\n"
+        f"sys.path.append({str(tmp_path / 'lib')!r})\n"
+        "tangle = []\ntangle.append(tangle)\n"
+    )
+    app = (
+        "import os, deep\ndef application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n    return [os.environ['SHOP_MODE'].encode()]\n"
+    )
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "deep.py").write_text("")
+    options = _write(tmp_path, conf, app)
+    server = start("hooked", *options, preload)
+    assert server.get("/").text == "real"
+    checked = millpond("--check-config", *options, "hooked")
+    assert checked.code == 0, checked
