@@ -46,6 +46,25 @@ def _words(value: Any) -> Any:
     return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
 
+def _address(word: Any) -> Any:
+    """As gunicorn reads it: a port is 8000 if there is none."""
+    if not isinstance(word, str):
+        return word
+    word = word.removeprefix("tcp://")
+    if word.startswith(("unix:", "fd://")) or not word or ":" in word.rpartition("]")[2]:
+        return word
+    return f"{word}:8000"
+
+
+def _addresses(value: Any) -> Any:
+    words = _words(value)
+    return [_address(word) for word in words] if isinstance(words, (list, tuple)) else words
+
+
+def _level(value: Any) -> Any:
+    return "warning" if isinstance(value, str) and value.lower() == "warn" else value
+
+
 def _size(value: Any) -> Any:
     return SIZE_MOST if value in (0, "0") else value
 
@@ -134,7 +153,7 @@ OTHER_LOG = "the server writes its log itself; remove the line, or use logconfig
 
 SETTINGS: dict[str, Setting] = {
     "wsgi_app": Setting("wsgi_app"),
-    "bind": Setting("bind", convert=_words),
+    "bind": Setting("bind", convert=_addresses),
     "backlog": Setting("backlog"),
     "workers": Setting("workers"),
     "worker_class": Setting(convert=_worker_class),
@@ -191,7 +210,7 @@ SETTINGS: dict[str, Setting] = {
     "disable_redirect_access_to_syslog": Setting(told="belongs to syslog", usual=(False,)),
     "access_log_format": Setting("access_log_format", "the format of the access log is fixed"),
     "errorlog": Setting("error_logfile"),
-    "loglevel": Setting("log_level"),
+    "loglevel": Setting("log_level", convert=_level),
     "capture_output": Setting(
         told="what the application prints stays on stdout and stderr; have the service manager log it",
         usual=(False,),

@@ -119,8 +119,10 @@ class _Resolving:
         used: dict[str, str] = {}
         for name, value in found.values.items():
             where = _where(path, found.lines.get(name, 0), name)
+            before = dict(self.values)
             ours = self._take(name, value, where, found.lines.get(name, 0))
-            if ours and used.setdefault(ours, name) != name:
+            twice = bool(ours) and used.setdefault(ours, name) != name
+            if twice and before[ours] != self.values[ours]:
                 raise ConfigError(f"{where}: {used[ours]} is the same setting; remove one")
         self._complain_of_slips(path, found)
 

@@ -251,6 +251,24 @@ def test_a_python_file(folder: Path, isolated: bool) -> None:
     assert found.origins["keep_alive"] == f"{folder}/gunicorn.conf.py line 5 (keepalive)"
 
 
+@pytest.mark.parametrize(
+    ("bind", "address"),
+    [
+        ("tcp://0.0.0.0:80", "0.0.0.0:80"),
+        ("0.0.0.0", "0.0.0.0:8000"),
+        ("[::1]", "[::1]:8000"),
+        ("[::1]:9", "[::1]:9"),
+        (":9", ":9"),
+        ("unix:/x", "unix:/x"),
+        ("fd://3", "fd://3"),
+    ],
+)
+def test_addresses_as_gunicorn_reads_them(folder: Path, bind: str, address: str) -> None:
+    _python(folder, f"bind = {bind!r}\nloglevel = 'warn'")
+    found = _resolve("app").config
+    assert (found.bind, found.log_level) == ([address], "warning")
+
+
 def test_a_python_file_runs_elsewhere(folder: Path) -> None:
     """What it does to its process does not reach this one, and there are no hooks."""
     _python(
@@ -275,7 +293,7 @@ def test_a_python_file_runs_elsewhere(folder: Path) -> None:
         ("workers = -1", 1, ["workers", "1 to 1000"]),
         ("workers = object()", 1, ["workers"]),
         ("x = 1\nworker = 2", 2, ["Did you mean workers?"]),
-        ("keepalive = 1\nkeep_alive = 1", 2, ["same setting"]),
+        ("keepalive = 1\nkeep_alive = 2", 2, ["same setting"]),
         ("when_ready = 3", 1, ["function"]),
         ("paste = 'x.ini'", 1, ["Paste"]),
     ],
@@ -319,6 +337,8 @@ def test_what_is_told(folder: Path, text: str, words: list[str]) -> None:
         "worker_dirs = 1\nprint(worker_dirs)",
         "_worker = 1",
         "import math as worker",
+        "accesslog = '-'\naccess_logfile = '-'",
+        "debug = True\nlogfile = 'x'\ncommand = 'y'",
         "def workerss(): pass",
     ],
 )
