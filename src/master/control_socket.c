@@ -34,6 +34,8 @@ enum {
     REQUESTS_MOST = 8,
 };
 
+/* Between two looks whether the file is still there. */
+#define FILE_LOOK (5 * MP_NSEC_PER_SEC)
 /* Until accept is tried again when there was no descriptor for it. */
 #define ACCEPT_PAUSE MP_NSEC_PER_SEC
 
@@ -93,6 +95,7 @@ static int open_socket(struct mp_master *master, bool replace, char *path, size_
     err = mp_socket_file_init(&control->file, &addr);
     if (err)
         mp_fd_close(&control->listener);
+    control->look_at = mp_clock_now() + FILE_LOOK;
     return err;
 }
 
@@ -391,11 +394,35 @@ void mp_control_socket_read(struct mp_master *master, const struct pollfd *polls
 
 int64_t mp_control_socket_next_look(const struct mp_control_socket *control)
 {
-    return control->paused_until ? control->paused_until : MP_HANDLE_NEVER;
+    int64_t next = control->paused_until ? control->paused_until : MP_HANDLE_NEVER;
+
+    if (control->listener >= 0 && control->look_at < next)
+        next = control->look_at;
+    return next;
 }
 
-void mp_control_socket_tick(struct mp_control_socket *control, int64_t now)
+/* Whoever cleans up /tmp, or the folder, takes the file with it; those who are connected stay. A
+ * master that follows this one may have taken the path over. */
+static void look_at_file(struct mp_master *master, int64_t now)
 {
+    struct mp_control_socket *control = &master->control;
+
+    control->look_at = now + FILE_LOOK;
+    if (mp_socket_file_exists(&control->file) || master->upgrade.pid != 0)
+        return;
+    mp_log(&master->options.log, MP_LOG_WARNING,
+           "the control socket's file %s was removed: making it anew", control->file.path);
+    mp_fd_close(&control->listener);
+    mp_socket_file_done(&control->file);
+    mp_control_socket_open(master, false);
+}
+
+void mp_control_socket_tick(struct mp_master *master, int64_t now)
+{
+    struct mp_control_socket *control = &master->control;
+
     if (now >= control->paused_until)
         control->paused_until = 0;
+    if (control->listener >= 0 && now >= control->look_at)
+        look_at_file(master, now);
 }

@@ -20,6 +20,7 @@ struct mp_control_socket {
     struct mp_socket_file file;
     struct mp_control_client clients[MP_CONTROL_CLIENTS];
     uint64_t turn;
+    int64_t look_at;      /* whether its file is there */
     int64_t paused_until; /* not accepting: no descriptor was free; 0: accepting */
 };
 
@@ -42,6 +43,6 @@ unsigned mp_control_socket_fill_polls(const struct mp_control_socket *control,
 void mp_control_socket_read(struct mp_master *master, const struct pollfd *polls, unsigned count,
                             int64_t now);
 int64_t mp_control_socket_next_look(const struct mp_control_socket *control);
-void mp_control_socket_tick(struct mp_control_socket *control, int64_t now);
+void mp_control_socket_tick(struct mp_master *master, int64_t now);
 
 #endif

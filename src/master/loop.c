@@ -94,7 +94,7 @@ static void tick(struct mp_master *master)
 {
     int64_t now = mp_clock_now();
 
-    mp_control_socket_tick(&master->control, now);
+    mp_control_socket_tick(master, now);
     mp_stop_tick(master, now);
     mp_zygote_handle_tick(master, now);
     mp_reload_tick(master, now);

@@ -56,12 +56,17 @@ int mp_socket_file_init(struct mp_socket_file *ret_file, const struct mp_sockadd
     return 0;
 }
 
-void mp_socket_file_done(struct mp_socket_file *file)
+bool mp_socket_file_exists(const struct mp_socket_file *file)
 {
     struct stat info;
 
-    if (file->path && file->owner == getpid() && lstat(file->path, &info) == 0 &&
-        S_ISSOCK(info.st_mode) && info.st_dev == file->device && info.st_ino == file->inode)
+    return file->path && lstat(file->path, &info) == 0 && S_ISSOCK(info.st_mode) &&
+           info.st_dev == file->device && info.st_ino == file->inode;
+}
+
+void mp_socket_file_done(struct mp_socket_file *file)
+{
+    if (file->owner == getpid() && mp_socket_file_exists(file))
         (void)unlink(file->path);
     mp_socket_file_forget(file);
 }

@@ -7,6 +7,7 @@
 #ifndef MP_OS_SOCKET_FILE_H
 #define MP_OS_SOCKET_FILE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "os/socket.h"
@@ -24,6 +25,9 @@ int mp_socket_file_init(struct mp_socket_file *ret_file, const struct mp_sockadd
 
 /* Removes the file if it is ours, frees the path. Twice is harmless. */
 void mp_socket_file_done(struct mp_socket_file *file);
+
+/* Whether the path still names the file. False when there is none. */
+bool mp_socket_file_exists(const struct mp_socket_file *file);
 
 /* Leaves the file to somebody else; frees the path. Twice is harmless. */
 void mp_socket_file_forget(struct mp_socket_file *file);

@@ -681,3 +681,56 @@ TEST(no_other_process_has_its_descriptors)
     CHECK_OK(rmdir(bench.folder));
     pond_free(bench.pond);
 }
+
+TEST(a_file_that_is_removed_is_made_anew)
+{
+    struct bench bench;
+    struct reply reply;
+    int client;
+    int old;
+
+    begin(&bench, &(struct pond_options){.workers = 1});
+    old = connect_to(bench.path);
+    CHECK_OK(unlink(bench.path));
+    pond_expect_log(bench.pond, "was removed: making it anew");
+    while (access(bench.path, F_OK) == -1)
+        pond_nap(2);
+    client = connect_to(bench.path);
+    ask(client, MP_CONTROL_HELLO, 0, &reply);
+    CHECK_EQ(reply.head.status, 0);
+    close(reply.fd);
+    close(client);
+    ask(old, MP_CONTROL_HELLO, 0, &reply);
+    CHECK_EQ(reply.head.status, 0);
+    close(reply.fd);
+    close(old);
+    CHECK_EQ(pond_log_count(bench.pond, "was removed"), 1);
+    finish(&bench);
+}
+
+/* Whoever has asked is told a number, and sees when it is over and how it has ended. */
+TEST(a_reload_that_a_client_asks_for)
+{
+    struct bench bench;
+    struct reply reply;
+    int client;
+
+    begin(&bench, &(struct pond_options){.workers = 2});
+    client = connect_to(bench.path);
+    for (int i = 1; i <= 2; i++) {
+        atomic_store(&bench.pond->orders.load_status, i == 2 ? 3 : 0);
+        ask(client, MP_CONTROL_RELOAD, 0, &reply);
+        CHECK_EQ(reply.head.status, 0);
+        CHECK_EQ(reply.head.value, i);
+        pond_expect_log(bench.pond, i == 1 ? "reloaded in" : "the reload has failed");
+    }
+    ask(client, MP_CONTROL_HELLO, 0, &reply);
+    CHECK(has_line(&reply, "reload idle"));
+    CHECK(has_line(&reply, "reload_finished 2"));
+    CHECK(has_line(&reply, "reload_failures 1"));
+    CHECK(has_line(&reply, "reload_why the new code could not be loaded"));
+    CHECK(has_line(&reply, "generation 2"));
+    close(reply.fd);
+    close(client);
+    finish(&bench);
+}

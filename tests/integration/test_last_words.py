@@ -1,0 +1,135 @@
+"""What Python runs at the end of a process runs in every worker that stops gracefully."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from support.patience import stretched, wait_until
+from support.server import command, environment, reserve_port
+
+APP = """\
+import atexit, logging, logging.handlers, os, threading, time
+
+target = logging.FileHandler("buffered.log")
+log = logging.getLogger("shop")
+log.setLevel(logging.INFO)
+log.addHandler(logging.handlers.MemoryHandler(1000, logging.CRITICAL, target))
+
+def say(what):
+    with open("words", "a") as file:
+        file.write(f"{what} {os.getpid()}\\n")
+
+atexit.register(lambda: say("atexit"))
+
+def last(event):
+    event.wait()
+    say("thread")
+
+def first_request():
+    # Not a daemon: its end is waited for, as at the end of any program.
+    event = threading.Event()
+    threading.Thread(target=last, args=(event,), daemon=False).start()
+    threading._register_atexit(event.set)
+
+once = threading.Lock()
+
+def application(environ, start_response):
+    if once.acquire(blocking=False):
+        first_request()
+    log.info("served by %d", os.getpid())
+    time.sleep(0.2)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.getpid()).encode()]
+"""
+
+
+class Server:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "words_app.py").write_text(APP)
+        self.log = folder / "log"
+        with reserve_port() as sock:
+            port = sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command(
+                    "-b", f"127.0.0.1:{port}", "-w", "2", "--threads", "1", "words_app:application"
+                ),
+                cwd=folder,
+                env=environment(),
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(lambda: "listening" in self.log.read_text(), 20, "the start")
+
+    def workers(self) -> set[int]:
+        """Those that have served; both have."""
+        found: set[int] = set()
+
+        def ask() -> None:
+            found.add(int(requests.get(self.url, timeout=stretched(10)).text))
+
+        def both() -> bool:
+            threads = [threading.Thread(target=ask) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            return len(found) == 2
+
+        wait_until(both, 30, "an answer of each worker")
+        return found
+
+    def said(self, what: str) -> set[int]:
+        path = self.folder / "words"
+        text = path.read_text() if path.exists() else ""
+        return {int(pid) for pid in re.findall(rf"^{what} ([0-9]+)$", text, re.M)}
+
+    def check(self, workers: set[int]) -> None:
+        for what in ("atexit", "thread"):
+            wait_until(lambda what=what: workers <= self.said(what), 20, f"{what} of {workers}")
+        text = (self.folder / "buffered.log").read_text()
+        for pid in workers:
+            assert f"served by {pid}" in text  # logging.shutdown() has flushed it
+
+    def stop(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(stretched(30)) == 0
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    return Server(tmp_path)
+
+
+def test_when_the_server_stops(server: Server) -> None:
+    workers = server.workers()
+    server.stop()
+    server.check(workers)
+
+
+def _reload(server: Server) -> None:
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "reloaded in" in server.log.read_text(), 20, "the reload")
+
+
+def _shrink(server: Server) -> None:
+    server.process.send_signal(signal.SIGTTOU)
+
+
+@pytest.mark.parametrize(("act", "leave"), [(_reload, 2), (_shrink, 1)])
+def test_when_workers_leave(server: Server, act: Callable[[Server], None], leave: int) -> None:
+    workers = server.workers()
+    act(server)
+    wait_until(lambda: len(workers & server.said("atexit")) == leave, 20, "the end of workers")
+    server.check(workers & server.said("atexit"))
+    server.stop()
