@@ -541,4 +541,5 @@ void mp_crew_announce(struct mp_master *master)
     mp_zygote_tell(master, MP_ZYGOTE_POOL_READY, NULL, 0);
     if (master->ops.on_ready)
         master->ops.on_ready(master->ops.data, &ready);
+    mp_notify_ready(master, mp_clock_now());
 }

@@ -71,7 +71,8 @@ static int adopt(int inherited, bool datagrams, const char **ret_why)
 static int open_listener(const struct mp_master *master, int inherited,
                          const struct mp_sockaddr *addr, int backlog, const char **ret_why)
 {
-    const struct mp_listen_options options = {.backlog = backlog};
+    const struct mp_listen_options options = {.backlog = backlog,
+                                              .access = master->options.socket_access};
     bool datagrams = master->options.worker.protocol == MP_PROTOCOL_DATAGRAM;
 
     if (inherited >= 0)
@@ -87,17 +88,20 @@ int mp_master_bind(struct mp_master *master, const char *spec, int backlog, cons
     struct mp_listen_socket listener = {.fd = -1};
     struct mp_socket_file file = {0};
     char *copy = NULL;
-    int inherited;
+    int inherited = -1;
     int handed;
     int err;
 
     *ret_why = NULL;
-    err = mp_sockaddr_parse(spec, &listener.addr, &inherited, ret_why);
-    if (err == 0)
-        err = reserve(master);
+    err = reserve(master);
     if (err)
         return err;
+    /* Of a socket that was handed over only the name is left: fd://3 may be anything by now. */
     handed = mp_handover_take(master, spec);
+    if (handed < 0)
+        err = mp_sockaddr_parse(spec, &listener.addr, &inherited, ret_why);
+    if (err)
+        return err;
     listener.fd =
         open_listener(master, handed >= 0 ? handed : inherited, &listener.addr, backlog, ret_why);
     if (listener.fd >= 0 && inherited < 0 && handed < 0)

@@ -33,6 +33,7 @@ static int64_t wait_time(struct mp_master *master)
     next = earliest(next, mp_upgrade_next_look(master));
     next = earliest(next, mp_stop_next_look(master));
     next = earliest(next, mp_control_socket_next_look(&master->control));
+    next = earliest(next, mp_notify_next_look(master));
     if (next == MP_HANDLE_NEVER)
         return -1;
     now = mp_clock_now();
@@ -100,6 +101,7 @@ static void tick(struct mp_master *master)
     mp_reload_tick(master, now);
     mp_upgrade_tick(master, now);
     mp_crew_tick(master, now);
+    mp_notify_tick(master, now);
 }
 
 void mp_loop_run(struct mp_master *master)

@@ -153,6 +153,7 @@ int mp_master_run(struct mp_master *master)
         return 1;
     }
     master->started = mp_clock_now();
+    mp_notify_init(master, master->started);
     mp_handover_done(master);
     if (!master->handover.pending)
         mp_control_socket_open(master, false);

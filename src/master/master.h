@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 #include "os/log.h"
+#include "os/socket.h"
 #include "server/worker.h"
 
 struct mp_master;
@@ -46,7 +47,12 @@ struct mp_master_options {
      * master's user alone. With a slash at its end: a folder, made if need be, in which it is
      * PID.sock. NULL: none. */
     const char *control_socket;
-    const char *title; /* what is served, for the same; may be NULL */
+    struct mp_socket_access socket_access; /* of the files of UNIX sockets */
+    const char *title;                     /* what is served, for the same; may be NULL */
+    /* The service manager's (sd_notify): its socket, NULL: nobody is told anything; and the ns
+     * within which it wants signs of life, 0: it wants none. */
+    const char *notify_socket;
+    int64_t notify_watchdog;
     struct mp_worker_options worker;
 };
 

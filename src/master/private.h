@@ -6,6 +6,7 @@
  *   loop.c           waits, and hands out what has come
  *   signals.c        taken at the start, acted on, given back
  *   stop.c           the stages of stopping
+ *   notify.c         the service manager: what it is told
  *   link.c           the program that embeds the master
  *   control_socket.c clients that look at the pool, and steer it
  *   control_text.c   ... and what they are told about it
@@ -36,6 +37,7 @@
 #include "master/crew_sizing.h"
 #include "master/master.h"
 #include "master/message.h"
+#include "master/notify.h"
 #include "master/report.h"
 #include "master/worker_handle.h"
 #include "os/socket_file.h"
@@ -166,6 +168,7 @@ struct mp_master {
     int parent_fd; /* owned; pidfd of the program; -1: none, or it has ended */
 
     struct mp_control_socket control;
+    struct mp_notify notify;
     int64_t started; /* monotonic ns: when it began to run */
 
     struct mp_successor successor; /* program NULL: not known */

@@ -70,6 +70,7 @@ int mp_reload_ask(struct mp_master *master, const char *who, int64_t now)
         reload->state = MP_RELOAD_WANTED;
         reload->started = now;
         reload->asked++;
+        mp_notify_reloading(master, now);
     } else if (reload->state == MP_RELOAD_WANTED || reload->again) {
         mp_log(&master->options.log, MP_LOG_DEBUG, "%s: a reload is to come already", who);
     } else {
@@ -92,6 +93,8 @@ static void end(struct mp_master *master, bool failed, int64_t now)
     reload->state = reload->again ? MP_RELOAD_WANTED : MP_RELOAD_IDLE;
     reload->started = now;
     reload->again = false;
+    if (reload->state == MP_RELOAD_IDLE && master->stage == MP_STAGE_RUNNING)
+        mp_notify_ready(master, now);
 }
 
 /* The prover, if it exists, is let go; whom it was to replace stays. */

@@ -49,6 +49,7 @@ static void enter_draining(struct mp_master *master, int64_t now)
     master->release_deadline = now + RELEASE_TIMEOUT;
     if (master->release_deadline > master->stop_deadline)
         master->release_deadline = master->stop_deadline;
+    mp_notify_stopping(master, now);
     mp_listeners_close(master);
     mp_reload_stop(master, master->stop_deadline);
     mp_upgrade_stop(master, now);
@@ -59,6 +60,7 @@ static void enter_quitting(struct mp_master *master, int64_t now)
 {
     master->stage = MP_STAGE_QUITTING;
     master->stop_deadline = now + QUIT_TIMEOUT;
+    mp_notify_stopping(master, now);
     mp_listeners_close(master);
     mp_reload_stop(master, master->stop_deadline);
     mp_crew_stop(master, MP_WORKER_QUIT, now, master->stop_deadline);

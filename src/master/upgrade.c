@@ -176,6 +176,7 @@ static void hand_over(struct mp_master *master, int64_t now)
     mp_fd_close(&master->upgrade.link);
     master->upgrade.deadline = MP_HANDLE_NEVER;
     mp_listeners_disown(master);
+    mp_notify_hand_over(master, master->upgrade.pid, now);
     mp_stop_ask(master, false, who, now);
 }
 

@@ -8,7 +8,9 @@
  * on the same path in the same millisecond is a mistake that nothing here can repair.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -84,6 +86,49 @@ static int set_listen_options(int fd, int family, const struct mp_listen_options
     return err;
 }
 
+/*
+ * By a descriptor of the file itself: where the folder is others' too, its name may be another
+ * file's by now, and no link is followed.
+ */
+static int set_access(const struct mp_sockaddr *addr, const struct mp_socket_access *access)
+{
+    char path[64];
+    struct stat info;
+    int err = 0;
+    int fd;
+
+    if (!access->mode_set && !access->owner_set)
+        return 0;
+    fd = open(addr->un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd == -1)
+        return -errno;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (fstat(fd, &info) == -1)
+        err = -errno;
+    else if (!S_ISSOCK(info.st_mode) || info.st_uid != geteuid())
+        err = -EEXIST;
+    else if (access->mode_set && chmod(path, access->mode) == -1)
+        err = -errno;
+    else if (access->owner_set &&
+             fchownat(fd, "", access->user, access->group, AT_EMPTY_PATH) == -1)
+        err = -errno;
+    mp_fd_close(&fd);
+    return err;
+}
+
+/* Nobody can connect before it listens. */
+static int listen_as(int fd, const struct mp_sockaddr *addr,
+                     const struct mp_listen_options *options)
+{
+    int err = has_file(addr) ? set_access(addr, &options->access) : 0;
+
+    if (!err && listen(fd, options->backlog) == -1)
+        err = -errno;
+    if (err && has_file(addr))
+        (void)unlink(addr->un.sun_path); /* ours: bind has just made it */
+    return err;
+}
+
 int mp_socket_listen(const struct mp_sockaddr *addr, const struct mp_listen_options *options)
 {
     int family = addr->any.sa_family;
@@ -102,13 +147,9 @@ int mp_socket_listen(const struct mp_sockaddr *addr, const struct mp_listen_opti
         err = -errno;
         goto fail;
     }
-    if (listen(fd, options->backlog) == -1) {
-        err = -errno;
-        if (has_file(addr))
-            (void)unlink(addr->un.sun_path); /* ours: bind has just made it */
-        goto fail;
-    }
-    return fd;
+    err = listen_as(fd, addr, options);
+    if (!err)
+        return fd;
 fail:
     mp_fd_close(&fd);
     return err;

@@ -44,15 +44,26 @@ size_t mp_sockaddr_format(const struct mp_sockaddr *addr, char *text, size_t siz
 size_t mp_sockaddr_host(const struct mp_sockaddr *addr, char *text, size_t size);
 uint16_t mp_sockaddr_port(const struct mp_sockaddr *addr);
 
+/* Who may connect to a UNIX socket that has a file. All zero: as bind(2) makes it, by the umask. */
+struct mp_socket_access {
+    bool mode_set;
+    mode_t mode;
+    bool owner_set; /* both, -1 for one that stays */
+    uid_t user;
+    gid_t group;
+};
+
 struct mp_listen_options {
     int backlog;
     bool reuse_port;
+    struct mp_socket_access access;
 };
 
 /*
  * socket, options (SO_REUSEADDR; IPV6_V6ONLY for v6), bind, listen. A stale UNIX socket file
  * (nobody accepts on it: connect gives ECONNREFUSED) is removed first; one that is alive gives
- * -EADDRINUSE; a file that is no socket gives -EEXIST. Returns a descriptor or -errno.
+ * -EADDRINUSE; a file that is no socket gives -EEXIST. Its access is as wanted before anybody can
+ * connect. Returns a descriptor or -errno.
  */
 int mp_socket_listen(const struct mp_sockaddr *addr, const struct mp_listen_options *options);
 

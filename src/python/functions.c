@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "os/child.h"
+#include "os/identity.h"
 #include "os/log.h"
 #include "os/process.h"
 #include "os/socket.h"
@@ -69,6 +70,51 @@ static PyObject *check_access_format(PyObject *module MP_UNUSED, PyObject *args)
 static PyObject *cpu_count(PyObject *module MP_UNUSED, PyObject *args MP_UNUSED)
 {
     return PyLong_FromUnsignedLong(mp_cpu_count());
+}
+
+/* New array of the numbers, to be freed with PyMem_Free, or NULL with an exception. */
+static gid_t *get_groups(PyObject *sequence, Py_ssize_t *ret_count)
+{
+    PyObject *list = PySequence_Fast(sequence, "groups must be a sequence");
+    if (!list)
+        return NULL;
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(list);
+    gid_t *groups = PyMem_New(gid_t, (size_t)count + 1);
+    if (!groups)
+        PyErr_NoMemory();
+    for (Py_ssize_t i = 0; groups && i < count; i++) {
+        long group = PyLong_AsLong(PySequence_Fast_GET_ITEM(list, i));
+        groups[i] = (gid_t)group;
+        if (group == -1 && PyErr_Occurred()) {
+            PyMem_Free(groups);
+            groups = NULL;
+        }
+    }
+    Py_DECREF(list);
+    *ret_count = count;
+    return groups;
+}
+
+static PyObject *become(PyObject *module MP_UNUSED, PyObject *args)
+{
+    struct mp_identity identity;
+    unsigned user;
+    unsigned group;
+    PyObject *sequence;
+    Py_ssize_t count = 0;
+    if (!PyArg_ParseTuple(args, "IIO:become", &user, &group, &sequence))
+        return NULL;
+    gid_t *groups = get_groups(sequence, &count);
+    if (!groups)
+        return NULL;
+    identity = (struct mp_identity){
+        .user = user, .group = group, .groups = groups, .group_count = (size_t)count};
+    int rc = mp_identity_become(&identity);
+    PyMem_Free(groups);
+    if (rc == 0)
+        Py_RETURN_NONE;
+    errno = -rc;
+    return PyErr_SetFromErrno(PyExc_OSError);
 }
 
 /* What os.fork() does, except for its warning about threads (CPython 3.12 and newer). */
@@ -138,6 +184,9 @@ PyMethodDef mp_py_functions[] = {
     {"cpu_count", cpu_count, METH_NOARGS,
      PyDoc_STR(
          "cpu_count($module)\n--\n\nThe CPUs that this process may use, by affinity and quota.")},
+    {"become", become, METH_VARARGS,
+     PyDoc_STR("become($module, user, group, groups, /)\n--\n\n"
+               "Gives root up for good; after an error the process must end.")},
     {"fork", fork_process, METH_NOARGS,
      PyDoc_STR("fork($module)\n--\n\nAs os.fork(), but in a program with threads too.")},
     {"stop_pool", stop_pool, METH_NOARGS,

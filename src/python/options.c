@@ -26,6 +26,7 @@ enum option_kind {
     OPTION_ADDRESSES, /* const char *, as of mp_ip_set_init */
     OPTION_FORWARDED, /* unsigned: names of fields, or "off" */
     OPTION_FORMAT,    /* const char *, as of mp_access_format_new */
+    OPTION_ACCESS,    /* struct mp_socket_access: (mode, user, group), -1 for what stays */
 };
 
 struct option {
@@ -49,6 +50,9 @@ static const struct option options_table[] = {
     {"log_level", OPTION_LEVEL, MASTER(log.level)},
     {"control_socket", OPTION_TEXT, MASTER(control_socket)},
     {"title", OPTION_TEXT, MASTER(title)},
+    {"socket_access", OPTION_ACCESS, MASTER(socket_access)},
+    {"notify_socket", OPTION_TEXT, MASTER(notify_socket)},
+    {"notify_watchdog", OPTION_TIME, MASTER(notify_watchdog)},
     {"protocol", OPTION_PROTOCOL, WORKER(protocol)},
     {"admission", OPTION_ADMISSION, WORKER(admission)},
     {"readable_timeout", OPTION_TIME, WORKER(readable_timeout)},
@@ -261,6 +265,25 @@ static int get_format(const struct option *option, PyObject *value, const char *
     return r == 0 ? 0 : -1;
 }
 
+static int get_access(const struct option *option, PyObject *value, struct mp_socket_access *ret)
+{
+    long mode;
+    long user;
+    long group;
+    if (!PyTuple_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "option %s must be a tuple", option->name);
+        return -1;
+    }
+    if (!PyArg_ParseTuple(value, "lll", &mode, &user, &group))
+        return -1;
+    *ret = (struct mp_socket_access){.mode_set = mode >= 0,
+                                     .mode = (mode_t)mode & 0777,
+                                     .owner_set = user >= 0 || group >= 0,
+                                     .user = (uid_t)user,
+                                     .group = (gid_t)group};
+    return 0;
+}
+
 static int set(const struct option *option, void *place, PyObject *value)
 {
     unsigned long long number;
@@ -283,6 +306,8 @@ static int set(const struct option *option, void *place, PyObject *value)
         return get_admission(option, value, place);
     case OPTION_ADDRESSES:
         return get_addresses(option, value, place);
+    case OPTION_ACCESS:
+        return get_access(option, value, place);
     case OPTION_FORWARDED:
         return get_forwarded(option, value, place);
     case OPTION_FORMAT:

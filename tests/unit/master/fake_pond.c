@@ -489,6 +489,8 @@ static void set_options(struct mp_master_options *to, const struct pond_options 
     to->log = (struct mp_log){.fd = pond->log_fd, .level = MP_LOG_DEBUG};
     to->worker.threads = 8;
     to->control_socket = from->control;
+    to->notify_socket = from->notify;
+    to->notify_watchdog = from->watchdog_ms * MP_NSEC_PER_MSEC;
     to->title = "fake:pond\nand more";
 }
 

@@ -115,6 +115,8 @@ struct pond_options {
     bool embed;          /* the master is a child with a link, as of a program that embeds it */
     bool await_go;       /* ... and waits for GO */
     const char *control; /* the control socket; NULL: none */
+    const char *notify;  /* the service manager's socket; NULL: none */
+    int watchdog_ms;     /* ... and what it wants */
     int spare_fds;       /* 0: many; else the master may open that many beyond its listeners */
 };
 

@@ -463,3 +463,65 @@ TEST(what_takes_no_datagrams_is_not_adopted)
     close(stream);
     close(null);
 }
+
+static struct stat info_of(const char *path)
+{
+    struct stat info;
+
+    CHECK_OK(lstat(path, &info));
+    return info;
+}
+
+/* The umask has no say in a mode that was asked for. */
+TEST(the_file_of_a_socket_has_the_access_that_was_asked_for)
+{
+    struct mp_listen_options options = {.backlog = 5, .access = {.mode_set = true, .mode = 0660}};
+    struct mp_sockaddr addr;
+    struct scratch scratch;
+    char spec[256];
+    int fd;
+
+    scratch_make(&scratch);
+    snprintf(spec, sizeof(spec), "unix:%s", scratch_path(&scratch, "app.sock"));
+    addr = parse(spec);
+    umask(077);
+    if (geteuid() == 0) {
+        options.access.owner_set = true;
+        options.access.user = 65534;
+        options.access.group = 65533;
+    }
+    fd = mp_socket_listen(&addr, &options);
+    CHECK(fd >= 0);
+    CHECK_EQ(info_of(scratch.path).st_mode & 07777, 0660);
+    if (geteuid() == 0) {
+        CHECK_EQ(info_of(scratch.path).st_uid, 65534);
+        CHECK_EQ(info_of(scratch.path).st_gid, 65533);
+    }
+    close(fd);
+    scratch_remove(&scratch);
+}
+
+static void listen_for_another_group(void *argument)
+{
+    const struct mp_listen_options options = {
+        .backlog = 5, .access = {.owner_set = true, .user = (uid_t)-1, .group = 12345}};
+    struct mp_sockaddr addr = parse(argument);
+
+    if (geteuid() == 0)
+        CHECK_OK(setresuid(65534, 65534, 65534));
+    CHECK_EQ(mp_socket_listen(&addr, &options), -EPERM);
+}
+
+/* A socket that others could not reach is no socket: nothing is left. */
+TEST(an_owner_that_cannot_be_given_is_an_error)
+{
+    struct scratch scratch;
+    char spec[256];
+
+    scratch_make(&scratch);
+    CHECK_OK(chmod(scratch.dir, 0777));
+    snprintf(spec, sizeof(spec), "unix:%s", scratch_path(&scratch, "app.sock"));
+    in_child(listen_for_another_group, spec);
+    CHECK_EQ(scratch_count(&scratch), 0);
+    scratch_remove(&scratch);
+}
