@@ -9,6 +9,7 @@ from typing import Any
 
 from millpond import _core
 from millpond._kinds import (
+    Account,
     Addresses,
     Binds,
     Bytes,
@@ -18,6 +19,7 @@ from millpond._kinds import (
     ForwardedHeaders,
     Kind,
     LogFormat,
+    Mode,
     Number,
     ProxyVersion,
     Range,
@@ -101,6 +103,14 @@ KINDS: dict[str, Kind] = {
     "limit_temp_files": Number(0, 1_000_000),
     "limit_temp_size": Bytes(0, 1 << 62),
     "worker_tmp_dir": Text("a folder"),
+    "user": Account("a user, by name or number"),
+    "group": Account("a group, by name or number"),
+    "initgroups": Flag(),
+    "umask": Mode(),
+    "socket_mode": Mode(),
+    "socket_group": Account("a group, by name or number"),
+    "pidfile": Text("a file"),
+    "daemon": Flag(),
     "log_level": Choice(*LEVELS),
     "access_logfile": Text("a file, or - for stdout"),
     "access_log_format": LogFormat(),
@@ -118,6 +128,8 @@ def _default_workers() -> Range:
         raise ConfigError(f"WEB_CONCURRENCY {error}") from None
 
 
+# The very object: that nothing was asked for, as what a service manager passes is enough then.
+DEFAULT_BIND = ["127.0.0.1:8000"]
 LOCALHOST = "127.0.0.1,::1"
 
 
@@ -133,7 +145,7 @@ def _default_forwarders() -> str:
 class Config:
     """The options of one run, all of them valid. Times are in seconds, sizes in bytes."""
 
-    bind: list[str] = field(default_factory=lambda: ["127.0.0.1:8000"])
+    bind: list[str] = field(default_factory=lambda: DEFAULT_BIND)
     backlog: int = 2048
     workers: Range = field(default_factory=_default_workers)
     threads: Range = (4, 16)
@@ -179,6 +191,14 @@ class Config:
     limit_temp_files: int = 10_000
     limit_temp_size: int = 8 << 30
     worker_tmp_dir: str | None = None
+    user: str | None = None
+    group: str | None = None
+    initgroups: bool = True
+    umask: int | None = None
+    socket_mode: int | None = None
+    socket_group: str | None = None
+    pidfile: str | None = None
+    daemon: bool = False
     log_level: str = "info"
     access_logfile: str | None = None
     access_log_format: str = "combined"
@@ -187,6 +207,12 @@ class Config:
     no_control_socket: bool = False
 
     def __post_init__(self) -> None:
+        if self.daemon:
+            raise ConfigError(
+                "daemon: a server that goes to the background by itself is one that nobody watches. "
+                "Leave the option out and let a service manager run it: docs/user/systemd.md has a "
+                "unit for systemd"
+            )
         least = self.workers[0] * self.threads[0]
         if 0 < self.max_concurrency < least:
             raise ConfigError(

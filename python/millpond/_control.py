@@ -69,9 +69,11 @@ def folders(uid: int | None = None, environ: Mapping[str, str] = os.environ) -> 
     return [folder for folder in found if folder is not None]
 
 
-def default_folder() -> Path:
-    """Where a server that starts now makes its socket."""
-    candidates = folders()
+def default_folder(uid: int | None = None) -> Path:
+    """Where a server that starts now makes its socket; or one that will be that user."""
+    candidates = folders(uid)
+    if uid not in (None, os.geteuid()):
+        return candidates[0] if candidates[0].parent.is_dir() else candidates[-1]
     if candidates[0] == Path("/run/millpond") and not os.access("/run", os.W_OK | os.X_OK):
         return candidates[1]
     return candidates[0]

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, final
 
 __version__: str
@@ -12,6 +12,9 @@ def log(fd: int, level: int, text: str, /) -> None: ...
 def check_address(spec: str, /) -> None: ...
 def check_access_format(text: str, /) -> None: ...
 def cpu_count() -> int: ...
+
+# Gives root up for good: user, group, supplementary groups. OSError: end the process.
+def become(user: int, group: int, groups: Sequence[int], /) -> None: ...
 
 class RequestTimeout(BaseException): ...
 
@@ -93,6 +96,9 @@ class Master:
         log_level: int = ...,
         control_socket: str = ...,  # a path; a folder with a slash at its end
         title: str = ...,
+        socket_access: tuple[int, int, int] = ...,  # mode, user, group; -1: stays
+        notify_socket: str = ...,  # of sd_notify
+        notify_watchdog: float = ...,  # seconds within which it wants signs of life
         threads: int = ...,
         worker_connections: int = ...,
         timeout: float = ...,

@@ -86,6 +86,8 @@ def explain(spec: str, error: OSError) -> Exception:
         port = _port(spec)
         if not spec.startswith("unix:") and port is not None and 0 < port < 1024:
             text += ". Ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        if spec.startswith("unix:") and number == errno.EPERM:
+            text += ". --socket-group can only name a group that this user is in"
     elif number == errno.EADDRNOTAVAIL:
         text = "this machine has no such address"
     else:

@@ -217,6 +217,33 @@ class LogFormat(Text):
         return text
 
 
+class Account(Text):
+    """A user or a group, by name or number."""
+
+    def check(self, value: Any) -> str:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            value = str(value)
+        return super().check(value)
+
+
+class Mode(Kind):
+    """Permissions, in octal digits as chmod takes them; in programs a number."""
+
+    expects = "permissions in octal digits, such as 022 or 660"
+
+    def parse(self, text: str) -> int:
+        if not re.fullmatch(r"(0o)?[0-7]{3,4}|0", text, re.ASCII):
+            raise self.wrong(text)
+        return self.check(int(text.removeprefix("0o"), 8))
+
+    def check(self, value: Any) -> int:
+        if isinstance(value, str):
+            return self.parse(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0o777:
+            raise self.wrong(value)
+        return value
+
+
 class UrlPath(Text):
     """A path as a client sends it: not decoded, and without a query."""
 

@@ -31,6 +31,14 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "127.0.0.1:8000",
             ),
             Option("backlog", ("--backlog",), "N", "connections that wait in the kernel", "2048"),
+            Option(
+                "socket_mode",
+                ("--socket-mode",),
+                "MODE",
+                "of the files of UNIX sockets: who may connect, such as 660",
+                "by the umask",
+            ),
+            Option("socket_group", ("--socket-group",), "GROUP", "whose they are"),
         ),
     ),
     (
@@ -280,6 +288,39 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 ("--pythonpath",),
                 "PATHS",
                 "folders to look for modules in, with commas between them",
+            ),
+        ),
+    ),
+    (
+        "Who it is (needs root; the whole server drops it for good)",
+        (
+            Option("user", ("-u", "--user"), "USER", "become this user, by name or number"),
+            Option("group", ("-g", "--group"), "GROUP", "and this group", "the user's"),
+            Option(
+                "initgroups",
+                ("--initgroups",),
+                "",
+                "have the user's other groups too",
+                "--initgroups",
+                "--no-initgroups",
+            ),
+        ),
+    ),
+    (
+        "Process and files",
+        (
+            Option(
+                "umask",
+                ("-m", "--umask"),
+                "MODE",
+                "what new files do not permit, in octal digits",
+                "as inherited",
+            ),
+            Option(
+                "pidfile", ("-p", "--pid"), "FILE", "write the master's pid there, while it runs"
+            ),
+            Option(
+                "daemon", ("-D", "--daemon"), "", "is refused: a service manager does that better"
             ),
         ),
     ),

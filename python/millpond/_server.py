@@ -14,14 +14,24 @@ from typing import Any
 
 from millpond import _core
 from millpond._banner import Facts, between, show
-from millpond._config import LEVELS, Config, ConfigError, ProxyVersion
+from millpond._config import (
+    DEFAULT_BIND,
+    LEVELS,
+    Config,
+    ConfigError,
+    ListenError,
+    ProxyVersion,
+)
 from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
 from millpond._hooks import Hooks, RequestHooks
 from millpond._limits import allow_descriptors
 from millpond._loader import Target, describe, parse_target
+from millpond._pidfile import PidFile
+from millpond._privileges import Identity, as_user, find_group, find_identity, open_log
 from millpond._pyfile import FileFailed
 from millpond._resolve import Again, Resolved
+from millpond._systemd import choose, take_environment
 from millpond._worker import (
     WARNING,
     complain,
@@ -34,6 +44,9 @@ from millpond._worker import (
 EXIT_USAGE = 2
 UPGRADE = "MILLPOND_UPGRADE"  # set by a master that this one is to follow
 NEVER = 1e8  # seconds
+AS_ROOT = (
+    "everything runs as root, the application too: --user gives that up once the sockets are open"
+)
 HEAD_LEAST = 65536  # bytes of a whole request head that are allowed at least
 
 
@@ -45,6 +58,13 @@ FIXED = (
     "no_control_socket",
     "access_logfile",
     "error_logfile",
+    "user",
+    "group",
+    "initgroups",
+    "umask",
+    "socket_mode",
+    "socket_group",
+    "pidfile",
 )
 
 
@@ -56,11 +76,12 @@ class Source:
     again: Again  # called in the processes that load the application
 
 
-def _open_log(option: str, path: str, standard: int) -> int:
+def _open_log(option: str, path: str, standard: int, identity: Identity | None) -> int:
     if path == "-":
         return standard
     try:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        return open_log(path, flags, 0o640, identity)
     except OSError as error:
         raise ConfigError(f"{option} {path}: {error.strerror}") from None
 
@@ -68,7 +89,7 @@ def _open_log(option: str, path: str, standard: int) -> int:
 def _check_folder(option: str, path: str) -> str:
     if not os.path.isdir(path):
         raise ConfigError(f"{option} {path}: no such folder")
-    if not os.access(path, os.W_OK | os.X_OK):
+    if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
         raise ConfigError(f"{option} {path}: cannot be written to")
     return os.path.abspath(path)
 
@@ -95,6 +116,12 @@ def _start_of_program() -> tuple[bytes, list[bytes], list[bytes], bytes] | None:
     return os.fsencode(sys.executable), arguments, environment, os.fsencode(os.getcwd())
 
 
+def _passed_on(inherited: str | None) -> list[str]:
+    """The sockets that a service manager has given to the master that this one follows."""
+    specs = [line.partition(" ")[2] for line in (inherited or "").split("\n")[1:]]
+    return [spec for spec in specs if spec.startswith("fd://")]
+
+
 def _set_environment(config: Config) -> None:
     """What --env says, for the application; never in the master, or a reload could not undo it."""
     for variable in config.raw_env:
@@ -111,6 +138,7 @@ class _Run:
         self.config = config
         self.inherited = os.environ.pop(UPGRADE, None)
         self.start = _start_of_program()
+        self.parent = os.getppid()  # the master that this one follows, if it does
         self.source = source
         self.hooks = Hooks()
         self.master_pid = os.getpid()
@@ -125,12 +153,17 @@ class _Run:
             self.target = application
             name = describe(application)
         self.name = config.proc_name or name
+        self.manager = take_environment(follows=self.inherited is not None)
+        self.identity = find_identity(config)
+        self.pidfile: PidFile | None = None
+        if config.umask is not None:
+            os.umask(config.umask)
         self.control = self._choose_control()
         _set_paths(config)
-        self.log_fd = _open_log("--error-logfile", config.error_logfile, 2)
+        self.log_fd = _open_log("--error-logfile", config.error_logfile, 2, self.identity)
         self.access_fd = -1
         if config.access_logfile is not None:
-            self.access_fd = _open_log("--access-logfile", config.access_logfile, 1)
+            self.access_fd = _open_log("--access-logfile", config.access_logfile, 1, self.identity)
 
     def _choose_control(self) -> Path | None:
         """Before the folder changes."""
@@ -138,19 +171,20 @@ class _Run:
             return None
         if self.config.control_socket is not None:
             return Path(self.config.control_socket).absolute()
-        return default_folder() / f"{os.getpid()}.sock"
+        uid = self.identity.user if self.identity else None
+        return default_folder(uid) / f"{os.getpid()}.sock"
 
     def _control_options(self) -> dict[str, Any]:
         if self.control is None:
             return {}
         if self.config.control_socket is not None:
             return {"control_socket": str(self.control)}
-        remove_stale(self.control.parent)
         return {"control_socket": f"{self.control.parent}/"}
 
     def _tmp_dir(self) -> str:
         if self.config.worker_tmp_dir is not None:
-            return _check_folder("--worker-tmp-dir", self.config.worker_tmp_dir)
+            path = self.config.worker_tmp_dir
+            return as_user(self.identity, path, lambda: _check_folder("--worker-tmp-dir", path))[0]
         return tempfile.gettempdir()
 
     def _options(self) -> dict[str, Any]:
@@ -214,6 +248,8 @@ class _Run:
         return _core.Master(
             **self._options(),
             title=self.name,
+            socket_access=self._socket_access(),
+            **self.manager.options(),
             **self._control_options(),
         )
 
@@ -280,7 +316,21 @@ class _Run:
     def _load(self) -> Callable[..., Any]:
         return load_application(self.target, self.log_fd)
 
+    def _socket_access(self) -> tuple[int, int, int]:
+        """Mode, user and group of sockets' files; -1 is what they have by themselves."""
+        config, identity = self.config, self.identity
+        group = identity.group if identity else -1
+        if config.socket_group is not None:
+            group = find_group("--socket-group", config.socket_group)
+        mode = -1 if config.socket_mode is None else config.socket_mode
+        return (mode, identity.user if identity else -1, group)
+
     def _ready(self, workers: int, threads: int, load_time: float, addresses: list[str]) -> None:
+        if self.inherited is not None:
+            try:
+                self._write_pid(replaces=self.parent)
+            except ListenError as error:
+                self._warn(str(error))
         facts = Facts(
             application=self.name,
             workers=between(workers, self.config.workers),
@@ -315,11 +365,34 @@ class _Run:
             self.hooks.child_exit(*told)
 
     def _bind(self, master: _core.Master) -> None:
-        for spec in self.config.bind:
+        asked = self.config.bind
+        passed = _passed_on(self.inherited)
+        if asked is DEFAULT_BIND and (passed or self.manager.sockets):
+            asked = []
+        asked = passed + [spec for spec in asked if spec not in passed]
+        for spec in choose(asked, self.manager.sockets):
             try:
                 master.bind(spec, self.config.backlog)
             except OSError as error:
                 raise explain(spec, error) from None
+        self.manager.close()
+
+    def _write_pid(self, replaces: int = 0) -> None:
+        if self.config.pidfile is not None:
+            self.pidfile = PidFile(os.path.abspath(self.config.pidfile))
+            self.pidfile.create(self.identity, replaces)
+
+    def _become(self) -> None:
+        """The last that is done as root. What the application expects of a user's environment is the
+        user's."""
+        if self.identity is not None:
+            self.identity.become()
+            os.environ.update(self.identity.variables)
+            self.identity = None
+        elif os.geteuid() == 0 and LEVELS.index(self.config.log_level) <= WARNING:
+            self._warn(AS_ROOT)
+        if self.control is not None and self.config.control_socket is None:
+            remove_stale(self.control.parent)
 
     def _close_logs(self) -> None:
         for fd in (self.log_fd, self.access_fd):
@@ -334,6 +407,9 @@ class _Run:
             self._bind(master)
             if self.source is not None:
                 self._tell(self.source.first)
+            if self.inherited is None:
+                self._write_pid()
+            self._become()
             flush()  # or every process would write what is buffered now
             return master.run(
                 configure=self._configure,
@@ -346,6 +422,8 @@ class _Run:
             )
         finally:
             master.close()
+            if self.pidfile is not None:
+                self.pidfile.remove()
             self._close_logs()
 
 

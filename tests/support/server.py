@@ -84,9 +84,11 @@ class Server:
         inherit: Sequence[int] = (),
         files_may_stay_open: bool = False,
         program: Sequence[str] | None = None,
+        open_to_all: bool = False,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mp-test-")
         self.folder = Path(self._folder.name)
+        self.open_to_all = open_to_all  # for servers that become another user
         self.workers = workers
         self.marker = uuid.uuid4().hex
         self.files_may_stay_open = files_may_stay_open
@@ -134,6 +136,9 @@ class Server:
     ) -> subprocess.Popen[bytes]:
         scratch = self.folder / "tmp"
         scratch.mkdir()
+        if self.open_to_all:
+            self.folder.chmod(0o777)
+            scratch.chmod(0o777)
         self.runtime.mkdir(mode=0o700)
         variables = environment({"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})})
         variables.update({MARKER: self.marker, "TMPDIR": str(scratch)})
