@@ -13,6 +13,7 @@
 #include "python/errors.h"
 #include "python/file_wrapper.h"
 #include "python/functions.h"
+#include "python/inotify.h"
 #include "python/input.h"
 #include "python/master.h"
 #include "python/scoreboard.h"
@@ -56,6 +57,7 @@ static int add_types(PyObject *module, struct mp_py_state *state)
     } types[] = {
         {&mp_py_master_spec, &state->master_type},
         {&mp_py_scoreboard_spec, &state->scoreboard_type},
+        {&mp_py_inotify_spec, &state->inotify_type},
         {&mp_py_input_spec, &state->input_type},
         {&mp_py_errors_spec, &state->errors_type},
         {&mp_py_start_response_spec, &state->start_response_type},
@@ -170,6 +172,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     struct mp_py_state *state = PyModule_GetState(module);
     Py_VISIT(state->master_type);
     Py_VISIT(state->scoreboard_type);
+    Py_VISIT(state->inotify_type);
     Py_VISIT(state->input_type);
     Py_VISIT(state->errors_type);
     Py_VISIT(state->start_response_type);
@@ -193,6 +196,7 @@ static int module_clear(PyObject *module)
     struct mp_py_state *state = PyModule_GetState(module);
     Py_CLEAR(state->master_type);
     Py_CLEAR(state->scoreboard_type);
+    Py_CLEAR(state->inotify_type);
     Py_CLEAR(state->input_type);
     Py_CLEAR(state->errors_type);
     Py_CLEAR(state->start_response_type);

@@ -86,6 +86,7 @@ struct mp_py_state {
 
     PyTypeObject *master_type;
     PyTypeObject *scoreboard_type;
+    PyTypeObject *inotify_type;
     PyTypeObject *input_type;
     PyTypeObject *errors_type;
     PyTypeObject *start_response_type;
