@@ -25,6 +25,7 @@ class Facts:
     preloaded: bool
     timeout: float
     addresses: list[str]
+    reload: str = ""  # what is watched; empty: nothing
     visible: bool = True  # millpond status and the like will find it
     file: str = ""  # of the configuration
 
@@ -67,6 +68,7 @@ def lines(facts: Facts) -> list[tuple[str, str]]:
         *([("config", facts.file)] if facts.file else []),
         *(("listening", _url(address)) for address in facts.addresses),
         ("pool", f"{pool}, request timeout {timeout}"),
+        *([("reload", f"on: {facts.reload}")] if facts.reload else []),
         ("control", f"{commands}Ctrl-C stops, twice to hurry"),
     ]
 

@@ -26,6 +26,7 @@ from millpond._kinds import (
     Seconds,
     Sizes,
     Text,
+    Texts,
     UrlPath,
     Variables,
     suggestion,
@@ -56,6 +57,7 @@ class ListenError(OSError):
 
 
 AUTO_THREADS = (4, 64)
+DEVELOPMENT_GRACE = 2.0  # seconds: who has saved a file does not want to wait for old code
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 KINDS: dict[str, Kind] = {
@@ -88,6 +90,9 @@ KINDS: dict[str, Kind] = {
     "proxy_protocol": ProxyVersion(),
     "proxy_allow_ips": Addresses(),
     "preload": Flag(),
+    "reload": Flag(),
+    "reload_engine": Choice("auto", "inotify", "poll"),
+    "reload_extra_files": Texts("a file, or a pattern of files"),
     "chdir": Text("a folder"),
     "raw_env": Variables(),
     "proc_name": Text("a name"),
@@ -176,6 +181,9 @@ class Config:
     proxy_protocol: str = "off"
     proxy_allow_ips: str = LOCALHOST
     preload: bool = True
+    reload: bool = False
+    reload_engine: str = "auto"
+    reload_extra_files: list[str] = field(default_factory=list)
     chdir: str | None = None
     pythonpath: str | None = None
     raw_env: list[str] = field(default_factory=list)
@@ -235,4 +243,14 @@ class Config:
                 values[name] = kind.check(value)
             except ConfigError as error:
                 raise ConfigError(f"{name} {error}") from None
+        return cls.of(values)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Config:
+        """From valid values; the others have their defaults, which --reload changes."""
+        values = dict(given)
+        if values.get("reload"):
+            values.setdefault("graceful_timeout", DEVELOPMENT_GRACE)
+            if not os.environ.get("WEB_CONCURRENCY"):
+                values.setdefault("workers", (1, 1))
         return cls(**values)

@@ -45,6 +45,23 @@ class Scoreboard:
     # were, since the worker's start, in each bucket of histogram_limits().
     def histograms(self) -> list[dict[str, Any]]: ...
 
+@final
+class Inotify:
+    """Changes of the files in folders, as the kernel tells them; they are hints (os/inotify.h)."""
+
+    def __new__(cls) -> Inotify: ...
+
+    # Readable while there are events. ValueError, here and below, when it is closed.
+    def fileno(self) -> int: ...
+
+    # The number of the folder's watch.
+    def watch(self, folder: str, /) -> int: ...
+
+    # What has happened since the last call, without waiting: pairs of a watch and the name of a file
+    # in its folder; None: the folder is gone, and the watch with it; a watch of -1: events were lost.
+    def read(self) -> list[tuple[int, str | None]]: ...
+    def close(self) -> None: ...
+
 class PoolAdapter(Protocol):
     """What the gateway of the stream and datagram protocols serves: `load` returns it."""
 

@@ -217,6 +217,24 @@ class LogFormat(Text):
         return text
 
 
+class Texts(Kind):
+    """Several texts; the option is given once for each."""
+
+    def __init__(self, expects: str) -> None:
+        self.one = Text(expects)
+        self.expects = f"{expects}, or a list of them"
+
+    def parse(self, text: str) -> list[str]:
+        return [self.one.parse(text)]
+
+    def check(self, value: Any) -> list[str]:
+        if isinstance(value, (str, os.PathLike)):
+            value = [value]
+        if not isinstance(value, Iterable):
+            raise self.wrong(value)
+        return [self.one.check(one) for one in value]
+
+
 class Account(Text):
     """A user or a group, by name or number."""
 

@@ -292,6 +292,31 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
         ),
     ),
     (
+        "Development",
+        (
+            Option(
+                "reload",
+                ("--reload",),
+                "",
+                "load the code again when a file of it changes, and show what keeps it from being "
+                "loaded; one process, and 2 seconds to stop, unless said otherwise",
+            ),
+            Option(
+                "reload_engine",
+                ("--reload-engine",),
+                "NAME",
+                "how changes are seen: inotify; poll, once a second; auto: inotify if there is any",
+                "auto",
+            ),
+            Option(
+                "reload_extra_files",
+                ("--reload-extra-file",),
+                "FILE",
+                "watch this as well, or all that match a pattern; may be given several times",
+            ),
+        ),
+    ),
+    (
         "Who it is (needs root; the whole server drops it for good)",
         (
             Option("user", ("-u", "--user"), "USER", "become this user, by name or number"),

@@ -309,7 +309,7 @@ def resolve(
         )
     values = dict(resolving.values)
     target = values.pop(TARGET, "")
-    config = Config(**values)
+    config = Config.of(values)
     return Resolved(
         config=config,
         target=target,

@@ -30,6 +30,7 @@ from millpond._loader import Target, describe, parse_target
 from millpond._pidfile import PidFile
 from millpond._privileges import Identity, as_user, find_group, find_identity, open_log
 from millpond._pyfile import FileFailed
+from millpond._reload import Development
 from millpond._resolve import Again, Resolved
 from millpond._systemd import choose, take_environment
 from millpond._worker import (
@@ -65,6 +66,7 @@ FIXED = (
     "socket_mode",
     "socket_group",
     "pidfile",
+    "reload",
 )
 
 
@@ -164,6 +166,16 @@ class _Run:
         self.access_fd = -1
         if config.access_logfile is not None:
             self.access_fd = _open_log("--access-logfile", config.access_logfile, 1, self.identity)
+        self.development = self._develop() if config.reload else None
+
+    def _develop(self) -> Development:
+        if not isinstance(self.target, Target):
+            raise ConfigError(
+                "reload needs an application's name, such as 'shop.wsgi:application': what is "
+                "given as an object cannot be loaded again"
+            )
+        file = self.source.first.file if self.source else None
+        return Development(self.config, self.log_fd, [str(file)] if file else [])
 
     def _choose_control(self) -> Path | None:
         """Before the folder changes."""
@@ -314,6 +326,8 @@ class _Run:
         _core.log(self.log_fd, WARNING, text)
 
     def _load(self) -> Callable[..., Any]:
+        if self.development and isinstance(self.target, Target):
+            return self.development.load(self.target, self.config)
         return load_application(self.target, self.log_fd)
 
     def _socket_access(self) -> tuple[int, int, int]:
@@ -339,10 +353,13 @@ class _Run:
             preloaded=self.config.preload and isinstance(self.target, Target),
             timeout=self.config.timeout,
             addresses=addresses,
+            reload="code is loaded again when a file of it changes" if self.config.reload else "",
             visible=self.control is not None and self.control.is_socket(),
             file=str(self.source.first.file or "") if self.source else "",
         )
         show(facts, self.log_fd)
+        if self.development:
+            self.development.warn(addresses)
 
     def _link(self, master: _core.Master) -> None:
         """To the master that this one follows, and to that which may follow it."""
@@ -394,10 +411,12 @@ class _Run:
         if self.control is not None and self.config.control_socket is None:
             remove_stale(self.control.parent)
 
-    def _close_logs(self) -> None:
+    def _close(self) -> None:
         for fd in (self.log_fd, self.access_fd):
             if fd > 2:
                 os.close(fd)
+        if self.development:
+            self.development.close()
 
     def run(self) -> int:
         allow_descriptors(self.config.worker_connections + 2 * self.config.threads[1])
@@ -424,7 +443,7 @@ class _Run:
             master.close()
             if self.pidfile is not None:
                 self.pidfile.remove()
-            self._close_logs()
+            self._close()
 
 
 class _Calls:
@@ -442,6 +461,8 @@ class _Calls:
             self._run.hooks.post_fork(number)
 
     def worker_started(self, number: int, application: Any) -> RequestHooks | None:
+        if self._run.development:
+            self._run.development.started()
         if not self._run.hooks:
             return None
         self._run.hooks.worker_started(number, application)

@@ -8,7 +8,7 @@ from typing import Any
 from millpond._config import KINDS, ConfigError, suggestion
 from millpond._options import OPTIONS, Option
 
-SEVERAL = ("bind", "raw_env")  # options that may be given several times
+SEVERAL = ("bind", "raw_env", "reload_extra_files")  # options that may be given several times
 WANTED = {
     "--help": "help",
     "-h": "help",
