@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/fd.h"
+
 enum { CALL_LIMIT_S = 20 };
 
 void harness_sleep_ms(int ms)
@@ -55,6 +57,22 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* The worker has descriptors of its own, as after a fork. */
+static void give_listeners(struct harness *h)
+{
+    for (size_t i = 0; i < h->listener_count; i++) {
+        h->inherited[i] = h->listeners[i];
+        h->inherited[i].fd = mp_fd_dup(h->listeners[i].fd);
+        CHECK(h->inherited[i].fd >= 0);
+    }
+}
+
+static void close_listeners(struct harness *h)
+{
+    for (size_t i = 0; i < h->listener_count; i++)
+        mp_fd_close(&h->inherited[i].fd);
+}
+
 void harness_start(struct harness *h)
 {
     int control[2];
@@ -63,12 +81,13 @@ void harness_start(struct harness *h)
         CHECK_OK(mp_scoreboard_new(1, mp_worker_places(h->options.threads), &h->board));
     CHECK_OK(mp_socket_pair(control));
     h->control = control[0];
+    give_listeners(h);
     int signals = h->context.signals > 0 ? h->context.signals : -1;
     h->context = (struct mp_worker_context){
         .slot = h->context.slot,
         .control = control[1],
         .signals = signals,
-        .listeners = h->listeners,
+        .listeners = h->inherited,
         .listener_count = h->listener_count,
         .board = h->board,
         .options = &h->options,
@@ -129,6 +148,7 @@ int harness_join(struct harness *h)
     h->control = -1;
     if (h->status == MP_WORKER_EXIT_QUIT)
         close(h->context.control); /* as the end of a process would */
+    close_listeners(h);
     return h->status;
 }
 

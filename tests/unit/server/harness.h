@@ -25,7 +25,8 @@ enum { HARNESS_LISTENERS = 4 };
 
 struct harness {
     struct mp_worker_options options;
-    struct mp_listen_socket listeners[HARNESS_LISTENERS];
+    struct mp_listen_socket listeners[HARNESS_LISTENERS]; /* as the master has them */
+    struct mp_listen_socket inherited[HARNESS_LISTENERS]; /* ... and the worker */
     size_t listener_count;
     struct testapp testapp;
     struct mp_scoreboard *board;
