@@ -149,6 +149,10 @@ void mp_control_text_describe(const struct mp_master *master, char *text, size_t
     add_sizes(&lines, master);
     add_options(&lines, &master->options);
     add_backlog(&lines, master);
+    add(&lines, "log_lines_lost %llu\n",
+        (unsigned long long)mp_logs_lost(master, MP_LOG_OF_ERRORS));
+    add(&lines, "access_log_lines_lost %llu\n",
+        (unsigned long long)mp_logs_lost(master, MP_LOG_OF_ACCESS));
     if (master->options.title)
         add_text(&lines, "application", master->options.title);
     for (size_t i = 0; i < master->listener_count; i++) {

@@ -32,6 +32,7 @@ static int64_t wait_time(struct mp_master *master)
     next = earliest(next, mp_reload_next_look(master));
     next = earliest(next, mp_upgrade_next_look(master));
     next = earliest(next, mp_stop_next_look(master));
+    next = earliest(next, mp_logs_next_look(master));
     next = earliest(next, mp_control_socket_next_look(&master->control));
     next = earliest(next, mp_notify_next_look(master));
     if (next == MP_HANDLE_NEVER)
@@ -96,6 +97,7 @@ static void tick(struct mp_master *master)
     int64_t now = mp_clock_now();
 
     mp_control_socket_tick(master, now);
+    mp_logs_tick(master, now);
     mp_stop_tick(master, now);
     mp_zygote_handle_tick(master, now);
     mp_reload_tick(master, now);

@@ -109,6 +109,9 @@ int mp_master_new(const struct mp_master_options *options, const struct mp_maste
         mp_scoreboard_new(master->slots, mp_worker_places(options->worker.threads), &master->board);
     if (err)
         goto fail;
+    err = mp_logs_init(master);
+    if (err)
+        goto fail;
     *ret_master = master;
     return 0;
 fail:
@@ -178,6 +181,7 @@ void mp_master_free(struct mp_master *master)
     mp_control_socket_done(&master->control);
     mp_handover_done(master);
     mp_listeners_done(master);
+    mp_logs_done(master);
     mp_scoreboard_free(master->board);
     free(master->past);
     free(master->seen);

@@ -10,8 +10,8 @@
  * has started itself. See docs/internals/processes.md.
  *
  * Signals: TERM drains and stops; INT and QUIT stop quickly, at a second one at once; TTIN and
- * TTOU: one worker more, one less. HUP reloads (reload.c), USR2 upgrades (upgrade.c). USR1 is
- * ignored.
+ * TTOU: one worker more, one less. HUP reloads (reload.c), USR2 upgrades (upgrade.c), USR1
+ * opens the logs anew (logs.c).
  */
 #ifndef MP_MASTER_MASTER_H
 #define MP_MASTER_MASTER_H

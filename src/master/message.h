@@ -31,8 +31,9 @@ struct mp_settings {
 enum mp_zygote_verb {
     MP_ZYGOTE_LOADED = 1,  /* zygote to master: time, settings */
     MP_ZYGOTE_LOAD_FAILED, /* zygote to master: status */
-    MP_ZYGOTE_SPAWN, /* master to zygote: slot, serial, generation, and the worker's control socket
-                      */
+    MP_ZYGOTE_SPAWN,  /* master to zygote: slot, serial, generation, and the worker's control socket
+                       */
+    MP_ZYGOTE_REOPEN, /* master to zygote: the logs */
     MP_ZYGOTE_SPAWNED,      /* zygote's first child to master: slot, serial, pid */
     MP_ZYGOTE_SPAWN_FAILED, /* zygote or its first child to master: slot, serial, status */
     /* Master to zygote, for mp_master_ops.on_event: */

@@ -3,6 +3,7 @@
  * The master as its own files see it. Everything here lives in the master's process; zygote and
  * workers have a copy from the fork, which they only read.
  *
+ *   logs.c           the logs: opened anew, what is lost of them
  *   loop.c           waits, and hands out what has come
  *   signals.c        taken at the start, acted on, given back
  *   stop.c           the stages of stopping
@@ -35,6 +36,7 @@
 #include "master/backoff.h"
 #include "master/control_socket.h"
 #include "master/crew_sizing.h"
+#include "master/logs.h"
 #include "master/master.h"
 #include "master/message.h"
 #include "master/notify.h"
@@ -167,6 +169,7 @@ struct mp_master {
     int link;      /* owned; -1: none, or it has ended */
     int parent_fd; /* owned; pidfd of the program; -1: none, or it has ended */
 
+    struct mp_logs logs;
     struct mp_control_socket control;
     struct mp_notify notify;
     int64_t started; /* monotonic ns: when it began to run */

@@ -27,6 +27,9 @@ static void keep_fixed(struct mp_worker_options *worker, const struct mp_worker_
     worker->protocol = old->protocol;
     worker->admission = old->admission;
     worker->access_log = old->access_log;
+    worker->access_sink = old->access_sink;
+    worker->log_path = old->log_path;
+    worker->access_path = old->access_path;
     worker->multiprocess = old->multiprocess;
     worker->threads = at_most(worker->threads, threads_max);
     worker->threads_min = at_most(worker->threads_min, worker->threads);
@@ -42,7 +45,8 @@ void mp_settings_take(struct mp_master *master, const struct mp_master_options *
     options->control_socket = old.control_socket;
     options->title = old.title;
     options->dump_signal = old.dump_signal;
-    options->log.fd = old.log.fd;
+    options->log = old.log;
+    options->log.level = fresh->log.level;
     options->workers = at_most(fresh->workers, old.workers_max);
     options->workers_limit = at_most(fresh->workers_limit, old.workers_max);
     if (options->workers_limit < options->workers)

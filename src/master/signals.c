@@ -149,8 +149,6 @@ static void resize(struct mp_master *master, int by, int signo)
 
 static void act(struct mp_master *master, int signo, int64_t now)
 {
-    const struct mp_log *log = &master->options.log;
-
     if (is_the_programs(master, signo))
         return;
     switch (signo) {
@@ -175,7 +173,7 @@ static void act(struct mp_master *master, int signo, int64_t now)
         mp_upgrade_ask(master, "SIGUSR2", now);
         break;
     case SIGUSR1:
-        mp_log(log, MP_LOG_DEBUG, "SIGUSR1: ignored");
+        mp_logs_reopen(master);
         break;
     default:
         break;

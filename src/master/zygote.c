@@ -175,6 +175,8 @@ static void serve_orders(const struct mp_zygote *zygote)
             return;
         if (n == sizeof(order) && order.verb == MP_ZYGOTE_SPAWN && control >= 0)
             spawn(zygote, &order, control);
+        else if (n == sizeof(order) && order.verb == MP_ZYGOTE_REOPEN)
+            mp_logs_reopen_quietly(zygote->master);
         else if (n == sizeof(order))
             tell_program(zygote, &order);
         mp_fd_close(&control);

@@ -163,6 +163,28 @@ int mp_fd_open_append(const char *path)
     return RETRY(open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, LOG_MODE));
 }
 
+int mp_fd_reopen_append(int fd, const char *path)
+{
+    int fresh = mp_fd_open_append(path);
+    int err = 0;
+
+    if (fresh < 0)
+        return fresh;
+    if (dup3(fresh, fd, O_CLOEXEC) == -1)
+        err = -errno;
+    mp_fd_close(&fresh);
+    return err;
+}
+
+bool mp_fd_is_path(int fd, const char *path)
+{
+    struct stat open_file;
+    struct stat named;
+
+    return fstat(fd, &open_file) == 0 && stat(path, &named) == 0 &&
+           open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
+}
+
 ssize_t mp_fd_read_text(const char *path, char *text, size_t size)
 {
     int fd = RETRY(open(path, O_RDONLY | O_CLOEXEC));

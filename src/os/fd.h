@@ -53,6 +53,13 @@ ssize_t mp_fd_read_text(const char *path, char *text, size_t size);
 /* Opens a log for appending (O_APPEND|O_CREAT, mode 0640). Returns a descriptor or -errno. */
 int mp_fd_open_append(const char *path);
 
+/* Opens a log anew under the same descriptor: whoever writes to that writes to the new file. 0 or
+ * -errno, and it is as before. */
+int mp_fd_reopen_append(int fd, const char *path);
+
+/* Whether the path names the file that is open. */
+bool mp_fd_is_path(int fd, const char *path);
+
 /* 1 when writing would not block (POLLOUT), 0 when it would, or -errno. */
 int mp_fd_writable(int fd, int timeout_ms);
 

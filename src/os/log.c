@@ -22,20 +22,28 @@
 #include <unistd.h>
 
 #include "base/escape.h"
+#include "os/calendar.h"
 #include "os/clock.h"
 #include "os/fd.h"
 
 enum {
     LINE_SIZE = 4096, /* PIPE_BUF on Linux */
     TEXT_SIZE = 4096, /* what is formatted before escaping */
+    TAIL_SIZE = 16,   /* what comes behind the text */
 };
 
-static const char cut_mark[] = "...(cut)\n";
+static const char cut_mark[] = "...(cut)";
 static const char continuation[] = "\n    ";
+static const char message_field[] = "MESSAGE\n";
 
+/* A line, or a datagram. */
 struct line {
-    char bytes[LINE_SIZE];
+    char bytes[MP_LOG_HEAD + LINE_SIZE + TAIL_SIZE];
     size_t len;
+    size_t begin;   /* of what may not be longer than LINE_SIZE */
+    size_t message; /* journal: where the message begins, behind its size */
+    enum mp_escape how;
+    bool continues; /* lines of continuation stay lines */
 };
 
 static const char *level_name(enum mp_log_level level)
@@ -55,43 +63,63 @@ static const char *level_name(enum mp_log_level level)
     return "CRITICAL";
 }
 
-/* Days since 1970-01-01 to a date of the Gregorian calendar, counted in eras of 400 years that
- * begin on the 1st of March, so that the leap day is the last of a year. */
-static void date_of(int64_t days, int *year, int *month, int *day)
-{
-    int64_t shifted = days + 719468; /* since 0000-03-01 */
-    int64_t era = shifted / 146097;
-    int64_t of_era = shifted % 146097;
-    int64_t years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * years + years / 4 - years / 100);
-    int64_t months = (5 * of_year + 2) / 153; /* since March */
+/* ---- the parts of a line ----------------------------------------------------------------- */
 
-    *day = (int)(of_year - (153 * months + 2) / 5 + 1);
-    *month = (int)(months < 10 ? months + 3 : months - 9);
-    *year = (int)(years + era * 400 + (*month <= 2));
+static void put(struct line *line, const void *bytes, size_t n)
+{
+    memcpy(line->bytes + line->len, bytes, n);
+    line->len += n;
 }
 
-static void add_head(struct line *line, enum mp_log_level level, int64_t wall)
+/* What the daemon wants first. The journal has the text behind its size, which is not known yet. */
+static void begin_datagram(struct line *line, const struct mp_log *log, enum mp_log_level level)
 {
-    int64_t seconds = wall / MP_NSEC_PER_SEC;
-    int of_day = (int)(seconds % 86400);
-    int milliseconds = (int)(wall % MP_NSEC_PER_SEC / MP_NSEC_PER_MSEC);
-    int year;
-    int month;
-    int day;
-    int n;
+    const uint64_t size = 0;
 
-    date_of(seconds / 86400, &year, &month, &day);
-    n = snprintf(line->bytes, sizeof(line->bytes), "%04d-%02d-%02d %02d:%02d:%02d.%03d %s [%d] ",
-                 year, month, day, of_day / 3600, of_day / 60 % 60, of_day % 60, milliseconds,
-                 level_name(level), (int)getpid());
-    line->len = n > 0 ? (size_t)n : 0;
+    line->len = mp_log_sink_head(&log->sink, level, line->bytes);
+    if (log->sink.protocol != MP_LOG_JOURNALD)
+        return;
+    put(line, message_field, sizeof(message_field) - 1);
+    put(line, &size, sizeof(size));
+    line->message = line->len;
 }
 
-/* Appends the text, escaped, and the newline. A line that gets too long ends with the mark. */
+/* Daemons keep time, level and process themselves. */
+static void add_head(struct line *line, const struct mp_log *log, enum mp_log_level level)
+{
+    char *at = line->bytes + line->len;
+    size_t room = sizeof(line->bytes) - line->len;
+    char time[MP_CALENDAR_TEXT];
+    int64_t wall = mp_clock_wall();
+    int n = 0;
+
+    if (log->form == MP_LOG_JSON)
+        n = snprintf(at, room, "{\"time\":\"%s\",\"level\":\"%s\",\"pid\":%d,\"message\":\"",
+                     mp_calendar_rfc3339(wall, time), level_name(level), (int)getpid());
+    else if (log->sink.protocol == MP_LOG_FILE)
+        n = snprintf(at, room, "%s %s [%d] ", mp_calendar_plain(wall, time), level_name(level),
+                     (int)getpid());
+    line->len += n > 0 ? (size_t)n : 0;
+}
+
+static void begin(struct line *line, const struct mp_log *log, enum mp_log_level level)
+{
+    bool json = log->form == MP_LOG_JSON;
+
+    line->len = 0;
+    line->how = json ? MP_ESCAPE_JSON : MP_ESCAPE_TEXT;
+    line->continues = !json && log->sink.protocol != MP_LOG_SYSLOG;
+    if (log->sink.protocol != MP_LOG_FILE)
+        begin_datagram(line, log, level);
+    line->begin = line->len;
+    add_head(line, log, level);
+}
+
+/* Appends the text, escaped. One that gets too long ends with the mark. */
 static void add_text(struct line *line, const char *text, size_t n)
 {
-    const size_t end = sizeof(line->bytes) - (sizeof(cut_mark) - 1);
+    size_t tail = line->how == MP_ESCAPE_JSON ? sizeof("\"}\n") - 1 : sizeof("\n") - 1;
+    const size_t end = line->begin + LINE_SIZE - (sizeof(cut_mark) - 1) - tail;
     size_t at = 0;
 
     while (at < n) {
@@ -100,20 +128,36 @@ static void add_text(struct line *line, const char *text, size_t n)
         size_t len = used;
         const char *from = continuation;
 
-        if (n - at < used || memcmp(text + at, continuation, used) != 0) {
-            len = mp_escape_unit(MP_ESCAPE_TEXT, text + at, n - at, unit, &used);
+        if (!line->continues || n - at < used || memcmp(text + at, continuation, used) != 0) {
+            len = mp_escape_unit(line->how, text + at, n - at, unit, &used);
             from = unit;
         }
         if (line->len + len > end) {
-            memcpy(line->bytes + line->len, cut_mark, sizeof(cut_mark) - 1);
-            line->len += sizeof(cut_mark) - 1;
+            put(line, cut_mark, sizeof(cut_mark) - 1);
             return;
         }
-        memcpy(line->bytes + line->len, from, len);
-        line->len += len;
+        put(line, from, len);
         at += used;
     }
-    line->bytes[line->len++] = '\n';
+}
+
+/* The journal wants the size with its lowest byte first. */
+static void put_message_size(struct line *line)
+{
+    uint64_t size = line->len - line->message;
+
+    for (size_t i = 0; i < sizeof(size); i++)
+        line->bytes[line->message - sizeof(size) + i] = (char)(size >> 8 * i & 0xff);
+}
+
+static void finish(struct line *line, const struct mp_log *log)
+{
+    if (log->form == MP_LOG_JSON)
+        put(line, "\"}", 2);
+    if (log->sink.protocol == MP_LOG_JOURNALD)
+        put_message_size(line);
+    if (log->sink.protocol != MP_LOG_SYSLOG)
+        put(line, "\n", 1);
 }
 
 /* Formats into text (TEXT_SIZE bytes). Returns the length, without newlines at the end. */
@@ -130,21 +174,77 @@ static size_t format_text(char *text, const char *format, va_list args)
     return (size_t)n;
 }
 
-void mp_log(const struct mp_log *log, enum mp_log_level level, const char *format, ...)
+/* ---- the log ----------------------------------------------------------------------------- */
+
+static int deliver(const struct mp_log *log, const struct line *line)
+{
+    int err;
+
+    if (log->sink.protocol == MP_LOG_FILE)
+        return mp_log_sink_write(&log->sink, log->fd, line->bytes, line->len, 1);
+    err = mp_log_sink_send(&log->sink, log->fd, line->bytes, line->len);
+    if (err)
+        mp_log_sink_lost(&log->sink, 1, -err);
+    return err;
+}
+
+static int log_text(const struct mp_log *log, enum mp_log_level level, const char *text, size_t n)
 {
     struct line line;
+
+    begin(&line, log, level);
+    add_text(&line, text, n);
+    finish(&line, log);
+    return deliver(log, &line);
+}
+
+int mp_log(const struct mp_log *log, enum mp_log_level level, const char *format, ...)
+{
     char text[TEXT_SIZE];
     int saved = errno;
     va_list args;
     size_t len;
+    int err;
 
     if (level < log->level || log->fd < 0)
-        return;
+        return 0;
     va_start(args, format);
     len = format_text(text, format, args);
     va_end(args);
-    add_head(&line, level, mp_clock_wall());
-    add_text(&line, text, len);
-    (void)mp_fd_write_all(log->fd, line.bytes, line.len);
+    err = log_text(log, level, text, len);
+    errno = saved;
+    return err;
+}
+
+static size_t count_lines(const char *text, size_t n)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i++)
+        count += text[i] == '\n';
+    return count;
+}
+
+void mp_log_lines(const struct mp_log *log, const char *text, size_t n)
+{
+    int saved = errno;
+
+    if (log->fd < 0)
+        return;
+    if (log->form == MP_LOG_TEXT && log->sink.protocol == MP_LOG_FILE) {
+        (void)mp_log_sink_write(&log->sink, log->fd, text, n, count_lines(text, n));
+        errno = saved;
+        return;
+    }
+    while (n > 0) {
+        const char *end = memchr(text, '\n', n);
+        size_t len = end ? (size_t)(end - text) : n;
+        size_t used = end ? len + 1 : len;
+
+        if (len > 0)
+            (void)log_text(log, MP_LOG_ERROR, text, len);
+        text += used;
+        n -= used;
+    }
     errno = saved;
 }

@@ -4,14 +4,13 @@
 #include <string.h>
 
 #include "base/buffer.h"
-#include "os/fd.h"
 
 enum {
     PARTIAL_MAX = 64 * 1024, /* bytes of a line without an end that are kept at most */
 };
 
 struct mp_py_errors {
-    PyObject_HEAD int fd;
+    PyObject_HEAD struct mp_log log;
     struct mp_buffer partial; /* the beginning of a line */
 };
 
@@ -25,7 +24,7 @@ PyObject *mp_py_errors_new(struct mp_py_state *state, const struct mp_log *log)
     struct mp_py_errors *errors = PyObject_New(struct mp_py_errors, state->errors_type);
     if (!errors)
         return NULL;
-    errors->fd = log->fd;
+    errors->log = *log;
     mp_buffer_init(&errors->partial);
     return (PyObject *)errors;
 }
@@ -45,7 +44,6 @@ static void errors_dealloc(PyObject *self)
 static int emit(struct mp_py_errors *errors, const char *text, size_t n)
 {
     struct mp_buffer out = errors->partial;
-    int fd = errors->fd;
     int rc = 0;
 
     mp_buffer_init(&errors->partial);
@@ -55,7 +53,7 @@ static int emit(struct mp_py_errors *errors, const char *text, size_t n)
         n = out.len;
     }
     if (rc == 0 && n > 0) {
-        Py_BEGIN_ALLOW_THREADS(void) mp_fd_write_all(fd, text, n);
+        Py_BEGIN_ALLOW_THREADS(void) mp_log_lines(&errors->log, text, n);
         Py_END_ALLOW_THREADS
     }
     mp_buffer_done(&out);

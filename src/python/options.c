@@ -90,6 +90,8 @@ static const struct option options_table[] = {
     {"limit_temp_files", OPTION_UNSIGNED, WORKER(temp_files)},
     {"limit_temp_size", OPTION_U64, WORKER(temp_size)},
     {"worker_tmp_dir", OPTION_TEXT, WORKER(tmp_dir)},
+    {"log_path", OPTION_MAYBE_TEXT, WORKER(log_path)},
+    {"access_log_path", OPTION_MAYBE_TEXT, WORKER(access_path)},
     {"access_log_fd", OPTION_FD, WORKER(access_log)},
     {"access_log_format", OPTION_FORMAT, WORKER(access_format)},
     {"proxy_versions", OPTION_UNSIGNED, WORKER(proxy_versions)},

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/clock.h"
 #include "os/fd.h"
+#include "os/poll.h"
+#include "server/access_datagram.h"
 #include "server/access_format.h"
 #include "server/internal.h"
 
@@ -17,10 +20,16 @@ enum {
     BUFFER_SIZE = 1 << 20, /* some thousand lines: what comes while the disk is slow */
     WRITE_CHUNK = 4096,    /* PIPE_BUF: never a part of it, and no waiting after POLLOUT */
     WRITE_SOON = BUFFER_SIZE / 4,
+    LAST_TRIES = 40,
 };
+
+/* A socket's queue may be as short as ten datagrams, and nobody tells when it has room. */
+#define STALLED_PAUSE (5 * MP_NSEC_PER_MSEC)
 
 struct mp_access_log {
     int fd;
+    struct mp_log_sink sink;
+    bool datagrams;
     unsigned worker;
     struct mp_access_format *format;
     _Atomic bool soon; /* much is waiting */
@@ -30,6 +39,7 @@ struct mp_access_log {
     size_t size;
     size_t drain_size;
     size_t drained;
+    bool stalled; /* control thread: the socket took no more */
     uint64_t lost;
 };
 
@@ -41,6 +51,8 @@ int mp_access_log_new(const struct mp_worker_options *options, unsigned worker,
     if (!log)
         return -ENOMEM;
     log->fd = options->access_log;
+    log->sink = options->access_sink;
+    log->datagrams = log->sink.protocol != MP_LOG_FILE;
     log->worker = worker;
     log->buffer = malloc(BUFFER_SIZE);
     log->drain = malloc(BUFFER_SIZE);
@@ -55,14 +67,22 @@ int mp_access_log_new(const struct mp_worker_options *options, unsigned worker,
     return r;
 }
 
+static void write_last(struct mp_access_log *log)
+{
+    mp_access_log_write(log);
+    mp_access_log_write(log);
+    for (int tries = 0; log->stalled && tries < LAST_TRIES; tries++) {
+        (void)mp_poll(NULL, 0, STALLED_PAUSE);
+        mp_access_log_write(log);
+    }
+}
+
 void mp_access_log_free(struct mp_access_log *log)
 {
     if (!log)
         return;
-    if (log->buffer && log->drain) {
-        mp_access_log_write(log);
-        mp_access_log_write(log);
-    }
+    if (log->format)
+        write_last(log);
     mp_access_format_free(log->format);
     pthread_mutex_destroy(&log->lock);
     free(log->buffer);
@@ -70,12 +90,12 @@ void mp_access_log_free(struct mp_access_log *log)
     free(log);
 }
 
-static void add_line(struct mp_access_log *log, const struct mp_access_line *line)
+static void add(struct mp_access_log *log, const char *bytes, size_t n)
 {
     pthread_mutex_lock(&log->lock);
-    if (log->size + line->size <= BUFFER_SIZE) {
-        memcpy(log->buffer + log->size, line->text, line->size);
-        log->size += line->size;
+    if (log->size + n <= BUFFER_SIZE) {
+        memcpy(log->buffer + log->size, bytes, n);
+        log->size += n;
         if (log->size >= WRITE_SOON)
             atomic_store_explicit(&log->soon, true, memory_order_relaxed);
     } else {
@@ -89,7 +109,12 @@ static void add_record(struct mp_access_log *log, struct mp_access_record *recor
     struct mp_access_line line;
     record->worker = log->worker;
     mp_access_format_make(log->format, record, &line);
-    add_line(log, &line);
+    if (log->datagrams) {
+        char datagram[MP_ACCESS_DATAGRAM];
+        add(log, datagram, mp_access_datagram_make(&log->sink, record, &line, datagram));
+    } else {
+        add(log, line.text, line.size);
+    }
 }
 
 void mp_access_log_answered(struct mp_access_log *log, const struct mp_request *request, int status,
@@ -136,26 +161,54 @@ static size_t next_chunk(const struct mp_access_log *log)
     return end ? (size_t)(end - start) + 1 : WRITE_CHUNK;
 }
 
-/* Under no lock: only the control thread touches drain. */
-static void write_drain(struct mp_access_log *log)
+/* What the drain still has is lost. Returns its lines. */
+static uint64_t lose_rest(struct mp_access_log *log, int error)
+{
+    const char *end = log->drain + log->drain_size;
+    uint64_t lines = 0;
+    if (log->drained > 0 && log->drained < log->drain_size && log->drain[log->drained - 1] != '\n')
+        mp_log_sink_torn(&log->sink);
+    for (const char *at = log->drain + log->drained; at < end; at++)
+        lines += *at == '\n';
+    mp_log_sink_lost(&log->sink, lines, error);
+    log->drained = log->drain_size;
+    return lines;
+}
+
+/* Returns the lines that are lost: a full disk, a reader gone. */
+static uint64_t write_lines(struct mp_access_log *log)
 {
     while (log->drained < log->drain_size) {
         if (mp_fd_writable(log->fd, 0) <= 0)
-            return;
-        ssize_t r = mp_fd_write(log->fd, log->drain + log->drained, next_chunk(log));
+            return 0;
+        ssize_t r = mp_log_sink_mend(&log->sink, log->fd);
+        if (r == 0)
+            r = mp_fd_write(log->fd, log->drain + log->drained, next_chunk(log));
         if (r == -EAGAIN)
-            return;
+            return 0;
         if (r < 0)
-            break; /* a full disk, a reader gone: these lines are lost */
+            return lose_rest(log, (int)-r);
+        mp_log_sink_went(&log->sink);
         log->drained += (size_t)r;
     }
-    log->drained = 0;
-    log->drain_size = 0;
+    return 0;
 }
 
-uint64_t mp_access_log_write(struct mp_access_log *log)
+/* Under no lock: only the control thread touches drain. */
+static uint64_t write_drain(struct mp_access_log *log)
 {
-    write_drain(log);
+    uint64_t lost = log->datagrams ? mp_access_datagrams_send(&log->sink, log->fd, log->drain,
+                                                              log->drain_size, &log->drained)
+                                   : write_lines(log);
+    log->stalled = log->datagrams && log->drained < log->drain_size;
+    if (log->drained == log->drain_size)
+        log->drained = log->drain_size = 0;
+    return lost;
+}
+
+/* Lines that found no room. */
+static uint64_t swap(struct mp_access_log *log)
+{
     pthread_mutex_lock(&log->lock);
     uint64_t lost = log->lost;
     log->lost = 0;
@@ -168,6 +221,18 @@ uint64_t mp_access_log_write(struct mp_access_log *log)
         atomic_store_explicit(&log->soon, false, memory_order_relaxed);
     }
     pthread_mutex_unlock(&log->lock);
-    write_drain(log);
     return lost;
+}
+
+uint64_t mp_access_log_write(struct mp_access_log *log)
+{
+    uint64_t lost = write_drain(log);
+    uint64_t overflown = swap(log);
+    mp_log_sink_lost(&log->sink, overflown, EAGAIN);
+    return lost + overflown + write_drain(log);
+}
+
+int64_t mp_access_log_next_look(const struct mp_access_log *log, int64_t now)
+{
+    return log && log->stalled ? now + STALLED_PAUSE : INT64_MAX;
 }

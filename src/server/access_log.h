@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The access log of a worker: threads add lines to a buffer in memory, the control thread writes it
- * out, so that no handler waits for a disk or a pipe. What a line looks like: access_format.h.
+ * out, so that no handler waits for a disk, a pipe or a socket. What a line looks like:
+ * access_format.h.
  */
 #ifndef MP_SERVER_ACCESS_LOG_H
 #define MP_SERVER_ACCESS_LOG_H
@@ -38,7 +39,11 @@ void mp_access_log_refused(struct mp_access_log *log, const struct mp_conn *conn
 bool mp_access_log_is_urgent(struct mp_access_log *log);
 
 /* Control thread: writes what is there, as far as it can without waiting for a reader. Returns the
- * number of lines lost since the last call. */
+ * number of lines that were lost since the last call; the sink has counted them. */
 uint64_t mp_access_log_write(struct mp_access_log *log);
+
+/* Control thread: when to write again, because a socket took no more; INT64_MAX: nothing waits for
+ * that. NULL is harmless. */
+int64_t mp_access_log_next_look(const struct mp_access_log *log, int64_t now);
 
 #endif

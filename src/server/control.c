@@ -44,6 +44,7 @@ struct control {
     unsigned quiet;                 /* ticks without anything to see */
     unsigned calm;                  /* ticks without tension */
     int64_t beat_at;                /* next heartbeat */
+    int64_t access_log_at;          /* ... and when its lines wait for a socket */
     enum mp_retire_reason retiring; /* what the master was told; 0: nothing */
     struct mp_dump *dump;           /* under way; NULL: none */
     int status;                     /* -1: goes on */
@@ -67,6 +68,16 @@ static void start_draining(struct mp_server *server, uint32_t how)
     mp_reactor_wake(&server->reactor);
 }
 
+/* The master has said what is wrong, if it is so for all. */
+static void reopen_logs(const struct mp_server *server)
+{
+    const struct mp_worker_options *options = server->options;
+    if (options->log_path)
+        (void)mp_fd_reopen_append(server->log->fd, options->log_path);
+    if (options->access_path && options->access_log >= 0)
+        (void)mp_fd_reopen_append(options->access_log, options->access_path);
+}
+
 /* Takes fd over; -1: none. */
 static void on_message(struct control *control, const struct mp_worker_message *message, int fd)
 {
@@ -77,6 +88,8 @@ static void on_message(struct control *control, const struct mp_worker_message *
     mp_fd_close(&fd);
     if (message->verb == MP_WORKER_DRAIN)
         start_draining(control->server, message->value ? 2 : 1);
+    else if (message->verb == MP_WORKER_REOPEN)
+        reopen_logs(control->server);
     else if (message->verb == MP_WORKER_QUIT)
         control->status = MP_WORKER_EXIT_QUIT;
 }
@@ -144,14 +157,6 @@ static void look_at_handlers(struct control *control, int64_t now)
 
 /* ---- the loop ---------------------------------------------------------------------------- */
 
-static void write_access_log(struct mp_server *server)
-{
-    uint64_t lost = mp_access_log_write(server->access_log);
-    if (lost > 0)
-        mp_log(server->log, MP_LOG_WARNING, "%llu access log lines lost: the log is too slow",
-               (unsigned long long)lost);
-}
-
 static void beat(struct control *control, int64_t now)
 {
     struct mp_server *server = control->server;
@@ -160,8 +165,11 @@ static void beat(struct control *control, int64_t now)
         control->beat_at = now + HEARTBEAT;
         atomic_store_explicit(&server->slot->heartbeat, now, memory_order_relaxed);
     }
-    if (server->access_log && (due || mp_access_log_is_urgent(server->access_log)))
-        write_access_log(server);
+    if (server->access_log &&
+        (due || mp_access_log_is_urgent(server->access_log) || now >= control->access_log_at)) {
+        mp_access_log_write(server->access_log);
+        control->access_log_at = mp_access_log_next_look(server->access_log, now);
+    }
 }
 
 /* True when the watcher may sleep: it has said so, and still nobody needs it. */
@@ -192,6 +200,7 @@ static int64_t sleep_time(struct control *control, int64_t now)
     int64_t until = control->beat_at;
     int64_t look = mp_threads_next_look(&server->reactor);
     until = look < until ? look : until;
+    until = control->access_log_at < until ? control->access_log_at : until;
     look = mp_dump_next_look(control->dump, now);
     until = look < until ? look : until;
     look = mp_stuck_next_look(server->stuck, mp_pool_idle(&server->reactor.pool), now);
@@ -249,6 +258,7 @@ int mp_control_run(struct mp_server *server)
     struct control control = {
         .server = server,
         .beat_at = now,
+        .access_log_at = INT64_MAX,
         .status = -1,
         .fds[WATCH_CONTROL] = {.fd = server->context->control, .events = POLLIN},
         .fds[WATCH_SIGNALS] = {.fd = server->context->signals, .events = POLLIN},

@@ -67,19 +67,22 @@ struct mp_worker_options {
     int64_t keep_alive;         /* idle between requests; 0: close after each response */
     int64_t drain_idle;         /* draining: idle connections are closed after that */
     struct mp_http_limits limits;
-    uint64_t body_max;         /* 413 beyond; 0: unlimited */
-    uint32_t chunks_max;       /* 413 beyond; 0: unlimited */
-    uint32_t pipelined_max;    /* requests sent ahead on a connection; 0: unlimited */
-    uint32_t keep_alive_max;   /* requests on a connection; 0: unlimited */
-    unsigned temp_files;       /* open at once; 0: unlimited */
-    uint64_t temp_size;        /* bytes in them at once; 0: unlimited */
-    size_t body_memory;        /* bodies above it go to a file */
-    size_t output_memory;      /* responses above it go to a file */
-    uint64_t output_file;      /* ... up to that; then the handler waits */
-    const char *tmp_dir;       /* for both */
-    int access_log;            /* descriptor or -1 */
-    const char *access_format; /* as of access_format.h; NULL: combined */
-    bool multiprocess;         /* told to applications */
+    uint64_t body_max;              /* 413 beyond; 0: unlimited */
+    uint32_t chunks_max;            /* 413 beyond; 0: unlimited */
+    uint32_t pipelined_max;         /* requests sent ahead on a connection; 0: unlimited */
+    uint32_t keep_alive_max;        /* requests on a connection; 0: unlimited */
+    unsigned temp_files;            /* open at once; 0: unlimited */
+    uint64_t temp_size;             /* bytes in them at once; 0: unlimited */
+    size_t body_memory;             /* bodies above it go to a file */
+    size_t output_memory;           /* responses above it go to a file */
+    uint64_t output_file;           /* ... up to that; then the handler waits */
+    const char *tmp_dir;            /* for both */
+    int access_log;                 /* descriptor or -1 */
+    struct mp_log_sink access_sink; /* what access_log leads to */
+    const char *log_path;           /* of the error log's file, absolute; NULL: it has none */
+    const char *access_path;        /* likewise */
+    const char *access_format;      /* as of access_format.h; NULL: combined */
+    bool multiprocess;              /* told to applications */
     /* HTTP: whom to believe what (trust.h). Lists are as of mp_ip_set_init. */
     unsigned proxy_versions;     /* of the PROXY header that begins each connection; 0: none does */
     const char *proxy_allow;     /* who may send it */
@@ -130,6 +133,7 @@ enum mp_worker_verb {
     MP_WORKER_QUIT,   /* master to worker: exit without waiting for handlers */
     MP_WORKER_LOAD_FAILED, /* worker to master, instead of READY: no application; value: exit status
                             */
+    MP_WORKER_REOPEN,      /* master to worker: open log files anew, under the same descriptors */
     MP_WORKER_STOP,        /* worker to master: a handler wants the whole pool to stop gracefully */
     MP_WORKER_DUMP, /* master to worker, with a descriptor: write where all threads stand to it, and
                        close it (dump.h) */

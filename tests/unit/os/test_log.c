@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Includes the file under test to reach its calendar. */
+/* Includes the file under test to reach its sizes. */
 #include "os/log.c"
 
 #include <fcntl.h>
@@ -88,24 +88,6 @@ TEST(time_is_now_in_utc)
     CHECK(timegm(&parts) >= before);
     CHECK(timegm(&parts) <= before + 10);
     close(sink.fd);
-}
-
-/* Every day from 1970 to 2420, which has the exception to the exception of leap years. */
-TEST(calendar_is_that_of_the_c_library)
-{
-    for (int64_t days = 0; days < 450 * 366; days++) {
-        time_t seconds = (time_t)(days * 86400);
-        struct tm parts;
-        int year;
-        int month;
-        int day;
-
-        CHECK(gmtime_r(&seconds, &parts) != NULL);
-        date_of(days, &year, &month, &day);
-        CHECK_EQ(year, parts.tm_year + 1900);
-        CHECK_EQ(month, parts.tm_mon + 1);
-        CHECK_EQ(day, parts.tm_mday);
-    }
 }
 
 TEST(lines_below_the_level_are_dropped)
@@ -242,7 +224,7 @@ TEST(longest_line_that_fits_is_not_cut)
     mp_log(&sink.log, MP_LOG_INFO, "%s", "");
     head = take(&sink, line, sizeof(line)) - 1;
     for (size_t n = LINE_SIZE - head - 30; n < LINE_SIZE - head; n++) {
-        bool fits = n <= LINE_SIZE - head - (sizeof(cut_mark) - 1);
+        bool fits = n <= LINE_SIZE - head - sizeof(cut_mark);
 
         memset(text, 'x', n);
         text[n] = '\0';
@@ -300,7 +282,7 @@ static void log_many(const struct mp_log *log, int writer)
 }
 
 /* Counts whole lines; a line that holds anything but its own letter has been mixed. */
-static int count_lines(FILE *file)
+static int lines_in(FILE *file)
 {
     char *line = NULL;
     size_t size = 0;
@@ -345,7 +327,7 @@ TEST(lines_of_processes_do_not_mix_in_a_pipe)
     close(fds[1]);
     reader = fdopen(fds[0], "r");
     CHECK(reader != NULL);
-    CHECK_EQ(count_lines(reader), WRITERS * LINES);
+    CHECK_EQ(lines_in(reader), WRITERS * LINES);
     fclose(reader);
     for (int i = 0; i < WRITERS; i++) {
         CHECK(wait(&status) > 0);
@@ -386,7 +368,7 @@ TEST(lines_of_threads_do_not_mix_in_a_file)
     close(log.fd);
     reader = fopen(scratch.path, "re");
     CHECK(reader != NULL);
-    CHECK_EQ(count_lines(reader), WRITERS * LINES);
+    CHECK_EQ(lines_in(reader), WRITERS * LINES);
     fclose(reader);
     scratch_remove(&scratch);
 }
@@ -429,3 +411,67 @@ TEST(nothing_is_allocated)
 }
 
 #endif
+
+/* ---- JSON -------------------------------------------------------------------------------- */
+
+TEST(json_is_an_object_in_a_line)
+{
+    struct sink sink;
+    char line[1024];
+    char pattern[256];
+    regex_t regex;
+
+    open_sink(&sink);
+    sink.log.form = MP_LOG_JSON;
+    mp_log(&sink.log, MP_LOG_ERROR, "a \"b\" \\ \x1b \xff\n    next");
+    take(&sink, line, sizeof(line));
+    snprintf(pattern, sizeof(pattern),
+             "^\\{\"time\":\"20[0-9-]{8}T[0-9:]{8}\\.[0-9]{3}Z\",\"level\":\"ERROR\",\"pid\":%d,"
+             "\"message\":\"",
+             (int)getpid());
+    CHECK_OK(regcomp(&regex, pattern, REG_EXTENDED));
+    CHECK_OK(regexec(&regex, line, 0, NULL, 0));
+    regfree(&regex);
+    CHECK_STR(strstr(line, "\"message\":") + 10,
+              "\"a \\\"b\\\" \\\\ \\u001b \\\\xff\\n    next\"}\n");
+    close(sink.fd);
+}
+
+TEST(json_that_is_cut_is_whole)
+{
+    struct sink sink;
+    char text[LINE_SIZE];
+    char line[2 * LINE_SIZE];
+
+    open_sink(&sink);
+    sink.log.form = MP_LOG_JSON;
+    memset(text, '"', sizeof(text));
+    for (size_t n = 1990; n < 2010; n++) {
+        mp_log(&sink.log, MP_LOG_ERROR, "%.*s", (int)n, text);
+        size_t len = take(&sink, line, sizeof(line));
+        CHECK(len <= LINE_SIZE);
+        CHECK_STR(line + len - 3, "\"}\n");
+    }
+    mp_log(&sink.log, MP_LOG_ERROR, "%.*s", LINE_SIZE - 1, text);
+    take(&sink, line, sizeof(line));
+    CHECK(strstr(line, "\\\"...(cut)\"}\n") != NULL);
+    close(sink.fd);
+}
+
+TEST(lines_of_the_application)
+{
+    struct sink sink;
+    char line[1024];
+
+    open_sink(&sink);
+    mp_log_lines(&sink.log, "as \x1b they\nare\n", 17);
+    take(&sink, line, sizeof(line));
+    CHECK_STR(line, "as \x1b they\nare\n");
+    sink.log.form = MP_LOG_JSON;
+    sink.log.level = MP_LOG_CRITICAL;
+    mp_log_lines(&sink.log, "one\n\ntwo", 8);
+    take(&sink, line, sizeof(line));
+    CHECK(strstr(line, "\"message\":\"one\"}\n{\"time\"") != NULL);
+    CHECK(strstr(line, "\"message\":\"two\"}\n") != NULL);
+    close(sink.fd);
+}

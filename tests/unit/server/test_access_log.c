@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The access log: one line a request whatever the client sends, whole lines, none lost in a rush.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -205,4 +206,152 @@ TEST(every_answer_is_logged)
     free(log);
     close(fd);
     harness_done(&h);
+}
+
+/* ---- sockets, and what is lost ----------------------------------------------------------- */
+
+static struct mp_log_loss loss;
+
+/* A log that sends to a socket in that folder; *ret_fd: where it arrives. */
+static int speaker; /* the descriptor of socket_log */
+
+static struct mp_access_log *socket_log(enum mp_log_protocol protocol, const char *path,
+                                        int *ret_fd)
+{
+    struct mp_worker_options options;
+    struct mp_access_log *log;
+    struct mp_log_sink *sink = &options.access_sink;
+    mp_worker_options_init(&options);
+    memset(&loss, 0, sizeof(loss));
+    *sink =
+        (struct mp_log_sink){.protocol = protocol, .facility = 1, .name = "pond", .loss = &loss};
+    sink->addr.un.sun_family = AF_UNIX;
+    snprintf(sink->addr.un.sun_path, sizeof(sink->addr.un.sun_path), "%s", path);
+    sink->addr.len = sizeof(sink->addr.un);
+    *ret_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    CHECK_OK(bind(*ret_fd, &sink->addr.any, sink->addr.len));
+    options.access_log = speaker = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK_OK(mp_access_log_new(&options, 3, &log));
+    return log;
+}
+
+static char *heard(int fd, char *text, size_t size)
+{
+    ssize_t n = recv(fd, text, size - 1, 0);
+    CHECK(n > 0);
+    text[n] = '\0';
+    return text;
+}
+
+TEST(syslog_gets_each_line)
+{
+    char path[] = "/tmp/millpond-test-XXXXXX";
+    char text[8192];
+    int fd;
+    CHECK(mkdtemp(path) != NULL);
+    char name[64];
+    snprintf(name, sizeof(name), "%s/s", path);
+    struct mp_access_log *log = socket_log(MP_LOG_SYSLOG, name, &fd);
+    make(plain);
+    mp_access_log_add(log, &request, 2000);
+    mp_access_log_refused(log, &conn, 400);
+    CHECK_EQ(mp_access_log_write(log), 0);
+    CHECK(strncmp(heard(fd, text, sizeof(text)), "<14>pond[", 9) == 0);
+    CHECK(strstr(text, "]: 127.0.0.1 - - ["));
+    CHECK(strstr(text, "\"GET /some/path HTTP/1.1\" 200 42 "));
+    CHECK(!strchr(text, '\n'));
+    CHECK(strstr(heard(fd, text, sizeof(text)), "\"-\" 400 0 "));
+    mp_access_log_free(log);
+    close(speaker);
+    close(fd);
+    unlink(name);
+    rmdir(path);
+}
+
+TEST(journal_gets_fields)
+{
+    char path[] = "/tmp/millpond-test-XXXXXX";
+    char text[8192];
+    char name[64];
+    int fd;
+    struct mp_thread thread = {.index = 4};
+    CHECK(mkdtemp(path) != NULL);
+    snprintf(name, sizeof(name), "%s/s", path);
+    struct mp_access_log *log = socket_log(MP_LOG_JOURNALD, name, &fd);
+    make(plain);
+    request.thread = &thread;
+    request.started_at = 1000 + 3 * MP_NSEC_PER_USEC;
+    mp_access_log_answered(log, &request, 504, 7, 1000 + 10 * MP_NSEC_PER_USEC);
+    CHECK_EQ(mp_access_log_write(log), 0);
+    CHECK(strncmp(heard(fd, text, sizeof(text)),
+                  "PRIORITY=6\nSYSLOG_IDENTIFIER=pond\nMILLPOND_CLIENT=127.0.0.1\n"
+                  "MILLPOND_STATUS=504\nMILLPOND_SIZE=7\nMILLPOND_WORKER=3\nMILLPOND_METHOD=GET\n"
+                  "MILLPOND_TARGET=/some/path\nMILLPOND_DURATION_USEC=10\nMILLPOND_THREAD=5\n"
+                  "MILLPOND_QUEUE_WAIT_USEC=3\nMILLPOND_HANDLER_TIME_USEC=7\n"
+                  "MESSAGE=127.0.0.1 - - [",
+                  273) == 0);
+    CHECK_EQ(text[strlen(text) - 1], '\n');
+    mp_access_log_free(log);
+    close(speaker);
+    close(fd);
+    unlink(name);
+    rmdir(path);
+}
+
+/* A queue of a few datagrams: none is lost as long as somebody reads. */
+TEST(a_socket_that_is_full_is_tried_again)
+{
+    enum { COUNT = 2000 };
+    char path[] = "/tmp/millpond-test-XXXXXX";
+    char text[8192];
+    char name[64];
+    int fd;
+    unsigned got = 0;
+    CHECK(mkdtemp(path) != NULL);
+    snprintf(name, sizeof(name), "%s/s", path);
+    struct mp_access_log *log = socket_log(MP_LOG_SYSLOG, name, &fd);
+    make(plain);
+    CHECK_EQ(mp_access_log_next_look(log, 5), INT64_MAX);
+    CHECK_EQ(mp_access_log_next_look(NULL, 5), INT64_MAX);
+    for (int i = 0; i < COUNT; i++)
+        mp_access_log_add(log, &request, 2000);
+    CHECK_EQ(mp_access_log_write(log), 0);
+    CHECK(mp_access_log_next_look(log, 5) < 5 + MP_NSEC_PER_SEC);
+    for (int i = 0; i < COUNT && got < COUNT; i++) {
+        while (recv(fd, text, sizeof(text), 0) > 0)
+            got++;
+        CHECK_EQ(mp_access_log_write(log), 0);
+    }
+    CHECK_EQ(got, COUNT);
+    CHECK_EQ(mp_access_log_next_look(log, 5), INT64_MAX);
+    close(fd);
+    mp_access_log_add(log, &request, 2000);
+    mp_access_log_add(log, &request, 2000);
+    CHECK_EQ(mp_access_log_write(log), 2); /* nobody is there */
+    CHECK_EQ(atomic_load(&loss.error), ECONNREFUSED);
+    mp_access_log_free(log);
+    close(speaker);
+    unlink(name);
+    rmdir(path);
+}
+
+TEST(lines_that_a_full_disk_loses_are_counted)
+{
+    struct mp_worker_options options;
+    struct mp_access_log *log;
+    mp_worker_options_init(&options);
+    memset(&loss, 0, sizeof(loss));
+    options.access_sink.loss = &loss;
+    options.access_log = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    CHECK_OK(mp_access_log_new(&options, 1, &log));
+    make(plain);
+    for (int i = 0; i < 100; i++)
+        mp_access_log_add(log, &request, 2000);
+    CHECK_EQ(mp_access_log_write(log), 100);
+    CHECK_EQ(atomic_load(&loss.lines), 100);
+    CHECK_EQ(atomic_load(&loss.error), ENOSPC);
+    mp_access_log_add(log, &request, 2000);
+    mp_access_log_free(log);
+    CHECK_EQ(atomic_load(&loss.lines), 101);
+    close(options.access_log);
 }
