@@ -54,7 +54,8 @@ def help_text() -> str:
     lines += [
         "",
         "Signals: TERM stops when all requests have ended, INT (Ctrl-C) quickly, a second INT at",
-        "once. HUP loads code and configuration anew. TTIN and TTOU start and stop a process.",
+        "once. HUP loads code and configuration anew; USR1 opens log files anew; USR2 starts another",
+        "master on the same sockets, and ends this one. TTIN and TTOU start and stop a process.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -158,6 +158,8 @@ class Description:
     concurrency_max: int = 0  # of all workers together; 0: no bound
     connections_max: int = 0
     backlog: int = -1  # connections that wait in the kernel; -1: it does not say
+    log_lines_lost: int = 0
+    access_log_lines_lost: int = 0
     preload: int = 0
     timeout_ns: int = 0
     graceful_timeout_ns: int = 0

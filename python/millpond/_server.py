@@ -163,6 +163,10 @@ class _Run:
         self.control = self._choose_control()
         _set_paths(config)
         self.log_fd = _open_log("--error-logfile", config.error_logfile, 2, self.identity)
+        self.log_paths = [
+            None if path in (None, "-") else os.path.abspath(path)
+            for path in (config.error_logfile, config.access_logfile)
+        ]
         self.access_fd = -1
         if config.access_logfile is not None:
             self.access_fd = _open_log("--access-logfile", config.access_logfile, 1, self.identity)
@@ -251,6 +255,8 @@ class _Run:
             forwarded_headers=config.forwarded_headers,
             proxy_versions=ProxyVersion.BITS[config.proxy_protocol],
             proxy_allow_ips=config.proxy_allow_ips,
+            log_path=self.log_paths[0],
+            access_log_path=self.log_paths[1],
             access_log_fd=self.access_fd,
             access_log_format=config.access_log_format,
             multiprocess=config.workers[1] > 1,

@@ -352,6 +352,8 @@ def _server_json(snapshot: Snapshot) -> dict[str, Any]:
         "concurrency_max": server.concurrency_max,
         "connections_max": server.connections_max,
         "backlog": server.backlog if server.backlog >= 0 else None,
+        "log_lines_lost": server.log_lines_lost,
+        "access_log_lines_lost": server.access_log_lines_lost,
         "preload": bool(server.preload),
         "timeout_seconds": server.timeout_ns / 1e9,
         "graceful_timeout_seconds": server.graceful_timeout_ns / 1e9,
