@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from millpond._config import (
 )
 from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
+from millpond._fork_safety import sockets
 from millpond._hooks import Hooks, RequestHooks
 from millpond._limits import allow_descriptors
 from millpond._loader import Target, describe, parse_target
@@ -145,6 +145,7 @@ class _Run:
         self.hooks = Hooks()
         self.master_pid = os.getpid()
         self.folder = os.getcwd()  # that relative names in the configuration begin in
+        self.sockets: dict[int, str] = {}  # open before the application was loaded
         self.threads_max = config.threads[1]
         self.workers_max = max(2 * config.workers[1], config.workers[1] + 8)
         self.target: Target | Callable[..., Any]
@@ -331,7 +332,11 @@ class _Run:
     def _warn(self, text: str) -> None:
         _core.log(self.log_fd, WARNING, text)
 
+    def _freeze(self) -> None:
+        freeze(self.log_fd, LEVELS.index(self.config.log_level), self.sockets)
+
     def _load(self) -> Callable[..., Any]:
+        self.sockets = sockets()
         if self.development and isinstance(self.target, Target):
             return self.development.load(self.target, self.config)
         return load_application(self.target, self.log_fd)
@@ -346,6 +351,8 @@ class _Run:
         return (mode, identity.user if identity else -1, group)
 
     def _ready(self, workers: int, threads: int, load_time: float, addresses: list[str]) -> None:
+        if os.geteuid() == 0 and LEVELS.index(self.config.log_level) <= WARNING:
+            self._warn(AS_ROOT)
         if self.inherited is not None:
             try:
                 self._write_pid(replaces=self.parent)
@@ -412,8 +419,6 @@ class _Run:
             self.identity.become()
             os.environ.update(self.identity.variables)
             self.identity = None
-        elif os.geteuid() == 0 and LEVELS.index(self.config.log_level) <= WARNING:
-            self._warn(AS_ROOT)
         if self.control is not None and self.config.control_socket is None:
             remove_stale(self.control.parent)
 
@@ -439,7 +444,7 @@ class _Run:
             return master.run(
                 configure=self._configure,
                 load=self._load,
-                freeze=partial(freeze, self.log_fd),
+                freeze=self._freeze,
                 exit=exit_process,
                 ready=self._ready,
                 event=self._event,

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from millpond import _core
+from millpond import _core, _fork_safety
 from millpond._loader import LoadError, LoadFailed, Target, explain, load
 
+INFO = 1
 WARNING = 2
 ERROR = 3
 EXIT_LOAD = 3
@@ -62,30 +63,15 @@ def load_application(target: Target | Callable[..., Any], log_fd: int) -> Callab
         raise SystemExit(EXIT_LOAD) from None
 
 
-def _other_threads() -> list[str]:
-    """Names of the threads besides this one; threads that Python knows nothing of are counted."""
-    known = [one.name for one in threading.enumerate() if one is not threading.current_thread()]
-    try:
-        all_threads = len(os.listdir("/proc/self/task"))
-    except OSError:
-        return known
-    strangers = all_threads - 1 - len(known)
-    if strangers > 0:
-        known.append(f"{strangers} unknown to Python")
-    return known
-
-
-def freeze(log_fd: int) -> None:
-    """Prepares the zygote for forking: what is alive now is shared, and stays so."""
-    threads = _other_threads()
-    if threads:
-        listed = ", ".join(threads)
-        _core.log(
-            log_fd,
-            WARNING,
-            f"the application has started threads while it was loaded: {listed}. They do not "
-            "exist in the workers; start them in the first request, or use --no-preload",
-        )
+def freeze(log_fd: int, level: int, before: dict[int, str]) -> None:
+    """Prepares the zygote for forking: what is alive now is shared, and stays so. before: the sockets
+    that were open before the application was loaded."""
+    if level <= WARNING:
+        for text in _fork_safety.warnings(before):
+            _core.log(log_fd, WARNING, text)
+    if level <= INFO:
+        for text in _fork_safety.notes():
+            _core.log(log_fd, INFO, text)
     flush()
     gc.collect()
     gc.freeze()
