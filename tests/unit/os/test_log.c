@@ -464,7 +464,7 @@ TEST(lines_of_the_application)
     char line[1024];
 
     open_sink(&sink);
-    mp_log_lines(&sink.log, "as \x1b they\nare\n", 17);
+    mp_log_lines(&sink.log, "as \x1b they\nare\n", 14);
     take(&sink, line, sizeof(line));
     CHECK_STR(line, "as \x1b they\nare\n");
     sink.log.form = MP_LOG_JSON;
