@@ -286,38 +286,11 @@ static int get_access(const struct option *option, PyObject *value, struct mp_so
     return 0;
 }
 
-static int set(const struct option *option, void *place, PyObject *value)
+static int set_number(const struct option *option, void *place, PyObject *value)
 {
     unsigned long long number;
-    int truth;
 
     switch (option->kind) {
-    case OPTION_TIME:
-        return get_time(option, value, place);
-    case OPTION_MAYBE_TEXT:
-        if (value == Py_None) {
-            *(const char **)place = NULL;
-            return 0;
-        }
-        return get_text(value, place);
-    case OPTION_TEXT:
-        return get_text(value, place);
-    case OPTION_PROTOCOL:
-        return get_protocol(option, value, place);
-    case OPTION_ADMISSION:
-        return get_admission(option, value, place);
-    case OPTION_ADDRESSES:
-        return get_addresses(option, value, place);
-    case OPTION_ACCESS:
-        return get_access(option, value, place);
-    case OPTION_FORWARDED:
-        return get_forwarded(option, value, place);
-    case OPTION_FORMAT:
-        return get_format(option, value, place);
-    case OPTION_BOOL:
-        truth = PyObject_IsTrue(value);
-        *(bool *)place = truth > 0;
-        return truth < 0 ? -1 : 0;
     case OPTION_FD:
         if (get_integer(option, value, -1, INT_MAX, &number) < 0)
             return -1;
@@ -348,8 +321,46 @@ static int set(const struct option *option, void *place, PyObject *value)
             return -1;
         *(size_t *)place = (size_t)number;
         return 0;
+    default:
+        break;
     }
     return 0;
+}
+
+static int set(const struct option *option, void *place, PyObject *value)
+{
+    int truth;
+
+    switch (option->kind) {
+    case OPTION_TIME:
+        return get_time(option, value, place);
+    case OPTION_MAYBE_TEXT:
+        if (value == Py_None) {
+            *(const char **)place = NULL;
+            return 0;
+        }
+        return get_text(value, place);
+    case OPTION_TEXT:
+        return get_text(value, place);
+    case OPTION_PROTOCOL:
+        return get_protocol(option, value, place);
+    case OPTION_ADMISSION:
+        return get_admission(option, value, place);
+    case OPTION_ADDRESSES:
+        return get_addresses(option, value, place);
+    case OPTION_ACCESS:
+        return get_access(option, value, place);
+    case OPTION_FORWARDED:
+        return get_forwarded(option, value, place);
+    case OPTION_FORMAT:
+        return get_format(option, value, place);
+    case OPTION_BOOL:
+        truth = PyObject_IsTrue(value);
+        *(bool *)place = truth > 0;
+        return truth < 0 ? -1 : 0;
+    default:
+        return set_number(option, place, value);
+    }
 }
 
 int mp_py_options_set(struct mp_master_options *options, PyObject *dict)

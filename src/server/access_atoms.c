@@ -319,10 +319,30 @@ static void put_client_port(struct mp_access_line *line, const struct mp_access_
         put_number(line, "%u", port);
 }
 
+static void put_duration(struct mp_access_line *line, enum mp_access_atom atom, int64_t time)
+{
+    if (atom == MP_ATOM_SECONDS)
+        put_number(line, "%lld", (long long)(time / MP_NSEC_PER_SEC));
+    else if (atom == MP_ATOM_MILLISECONDS)
+        put_number(line, "%lld", (long long)(time / MP_NSEC_PER_MSEC));
+    else if (atom == MP_ATOM_MICROSECONDS)
+        put_number(line, "%lld", (long long)(time / MP_NSEC_PER_USEC));
+    else
+        put_seconds(line, time);
+}
+
+static void put_field(struct mp_access_line *line, const struct mp_access_step *step,
+                      const struct mp_access_record *record)
+{
+    struct text field = step->atom == MP_ATOM_REQUEST_FIELD
+                            ? find_request_field(record, step->text, step->len)
+                            : find_response_field(record, step->text, step->len);
+    put_value(line, field.at, field.len, FIELD_MOST);
+}
+
 void mp_access_atom_put(struct mp_access_line *line, const struct mp_access_step *step,
                         const struct mp_access_record *record)
 {
-    struct text field;
     switch (step->atom) {
     case MP_ATOM_TEXT:
         put(line, step->text, step->len);
@@ -350,16 +370,10 @@ void mp_access_atom_put(struct mp_access_line *line, const struct mp_access_step
         put_size(line, record->size, step->atom == MP_ATOM_SIZE_OR_NONE);
         break;
     case MP_ATOM_SECONDS:
-        put_number(line, "%lld", (long long)(duration(record) / MP_NSEC_PER_SEC));
-        break;
     case MP_ATOM_DURATION:
-        put_seconds(line, duration(record));
-        break;
     case MP_ATOM_MILLISECONDS:
-        put_number(line, "%lld", (long long)(duration(record) / MP_NSEC_PER_MSEC));
-        break;
     case MP_ATOM_MICROSECONDS:
-        put_number(line, "%lld", (long long)(duration(record) / MP_NSEC_PER_USEC));
+        put_duration(line, step->atom, duration(record));
         break;
     case MP_ATOM_QUEUE_WAIT:
     case MP_ATOM_HANDLER_TIME:
@@ -376,12 +390,8 @@ void mp_access_atom_put(struct mp_access_line *line, const struct mp_access_step
         put_number(line, "%d", (int)getpid());
         break;
     case MP_ATOM_REQUEST_FIELD:
-        field = find_request_field(record, step->text, step->len);
-        put_value(line, field.at, field.len, FIELD_MOST);
-        break;
     case MP_ATOM_RESPONSE_FIELD:
-        field = find_response_field(record, step->text, step->len);
-        put_value(line, field.at, field.len, FIELD_MOST);
+        put_field(line, step, record);
         break;
     default:
         if (record->request)
