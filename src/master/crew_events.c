@@ -369,6 +369,26 @@ static void on_gone(struct mp_master *master, struct mp_worker_handle *handle, i
     report_backoff(master, handle, delay);
 }
 
+/* Its connections wait, and so do clients that the kernel has given to it; the others serve. */
+void mp_crew_on_stopped(struct mp_master *master, pid_t pid, bool stopped, int64_t now)
+{
+    const struct mp_log *log = &master->options.log;
+    struct mp_worker_handle *handle = find_pid(master, pid);
+    char time[32];
+
+    if (!handle || stopped == (handle->stopped_at != 0))
+        return;
+    if (stopped)
+        mp_log(log, MP_LOG_WARNING,
+               "worker %u (pid %d) was stopped by a signal: what it serves waits until it is "
+               "continued",
+               MP_WORKER_NUMBER(handle), (int)pid);
+    else
+        mp_log(log, MP_LOG_INFO, "worker %u (pid %d) goes on, after %s", MP_WORKER_NUMBER(handle),
+               (int)pid, mp_report_duration(now - handle->stopped_at, time, sizeof(time)));
+    handle->stopped_at = stopped ? now : 0;
+}
+
 bool mp_crew_on_death(struct mp_master *master, pid_t pid, int status, uint64_t peak, int64_t now)
 {
     struct mp_worker_handle *handle = find_pid(master, pid);

@@ -352,6 +352,8 @@ void mp_crew_on_spawn_failed(struct mp_master *master, const struct mp_zygote_me
 void mp_crew_on_zygote_gone(struct mp_master *master, unsigned generation, int64_t now);
 /* Of a process that was reaped and that the master has not killed. */
 enum mp_killer mp_crew_killer(struct mp_master *master, int status, int64_t now);
+/* A process was stopped (by SIGSTOP and the like), or goes on. */
+void mp_crew_on_stopped(struct mp_master *master, pid_t pid, bool stopped, int64_t now);
 /* A process was reaped. False: it is no worker. */
 bool mp_crew_on_death(struct mp_master *master, pid_t pid, int status, uint64_t peak, int64_t now);
 

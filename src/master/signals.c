@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/compiler.h"
 #include "master/private.h"
@@ -116,9 +117,11 @@ static void reap(struct mp_master *master, int64_t now)
     pid_t pid;
 
     while ((pid = mp_child_reap(&status, &peak)) > 0) {
-        if (!mp_zygote_handle_on_death(master, pid, status, peak, now) &&
-            !mp_upgrade_on_death(master, pid, status, peak, now) &&
-            !mp_crew_on_death(master, pid, status, peak, now))
+        if (WIFSTOPPED(status) || WIFCONTINUED(status))
+            mp_crew_on_stopped(master, pid, WIFSTOPPED(status), now);
+        else if (!mp_zygote_handle_on_death(master, pid, status, peak, now) &&
+                 !mp_upgrade_on_death(master, pid, status, peak, now) &&
+                 !mp_crew_on_death(master, pid, status, peak, now))
             mp_log(&master->options.log, MP_LOG_DEBUG, "reaped pid %d, which is none of ours",
                    (int)pid);
     }

@@ -44,6 +44,7 @@ static void forget_life(struct mp_worker_handle *handle)
     handle->ready_at = 0;
     handle->deadline = 0;
     handle->closed_at = 0;
+    handle->stopped_at = 0;
     handle->suspect_at = 0;
     handle->dumped = false;
     handle->asked_to_leave = false;

@@ -70,6 +70,7 @@ struct mp_worker_handle {
     int64_t
         deadline; /* DRAINING, or SPAWNING when asked to leave; KILLED: when it should be gone */
     int64_t closed_at;  /* control has ended; 0: no */
+    int64_t stopped_at; /* its process is, since then; 0: it is not */
     int64_t suspect_at; /* first look at a heart that does not beat; 0: none */
     bool dumped;        /* it was told to say where it stands, its heart not beating */
     bool asked_to_leave;

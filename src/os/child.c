@@ -89,7 +89,7 @@ pid_t mp_child_reap(int *ret_status, uint64_t *ret_peak)
     pid_t pid;
 
     do {
-        pid = wait4(-1, &status, WNOHANG, &usage);
+        pid = wait4(-1, &status, WNOHANG | WUNTRACED | WCONTINUED, &usage);
     } while (pid == -1 && errno == EINTR);
     if (pid == -1)
         return -errno;

@@ -31,8 +31,9 @@ int mp_child_subreaper(bool on, bool *ret_was);
  */
 int mp_child_await_adoption(pid_t first, pid_t adopter);
 
-/* The next child that has ended: its pid, 0 when none has, or -errno (-ECHILD: there are none).
- * *ret_peak: the most memory it had in use (bytes, resident). Does not block. */
+/* The next child that has ended, was stopped or continued (*ret_status as of waitpid(2) says
+ * which): its pid, 0 when there is none, or -errno (-ECHILD: there are no children). *ret_peak: the
+ * most memory it had in use (bytes, resident). Does not block. */
 pid_t mp_child_reap(int *ret_status, uint64_t *ret_peak);
 
 #endif

@@ -153,3 +153,25 @@ TEST(signals_are_as_before_when_it_returns)
     prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
     CHECK_EQ(subreaper, 0);
 }
+
+/* Each is told once; the worker lives on. */
+TEST(a_worker_that_is_stopped_and_continued)
+{
+    struct pond *pond = pond_new();
+    pid_t worker;
+
+    pond_start(pond, &(struct pond_options){.workers = 2});
+    pond_wait_ready(pond);
+    worker = pond_wait_life(pond, 0, 0);
+    for (int i = 1; i <= 2; i++) {
+        kill(worker, SIGSTOP);
+        POND_WAIT(pond_log_count(pond, "was stopped by a signal") == i);
+        kill(worker, SIGSTOP);
+        kill(worker, SIGCONT);
+        POND_WAIT(pond_log_count(pond, "goes on, after") == i);
+    }
+    CHECK_EQ(atomic_load(&pond->workers[0].starts), 1);
+    CHECK_EQ(pond_log_count(pond, "was stopped by a signal"), 2);
+    CHECK_EQ(pond_stop(pond, SIGTERM), 0);
+    pond_free(pond);
+}
