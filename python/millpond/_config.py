@@ -31,6 +31,7 @@ from millpond._kinds import (
     Variables,
     suggestion,
 )
+from millpond._log_target import FACILITIES, LogTarget
 
 __all__ = [
     "KINDS",
@@ -117,9 +118,12 @@ KINDS: dict[str, Kind] = {
     "pidfile": Text("a file"),
     "daemon": Flag(),
     "log_level": Choice(*LEVELS),
-    "access_logfile": Text("a file, or - for stdout"),
+    "access_logfile": LogTarget("a file, syslog, journald, or - for stdout"),
     "access_log_format": LogFormat(),
-    "error_logfile": Text("a file, or - for stderr"),
+    "error_logfile": LogTarget("a file, syslog, journald, or - for stderr"),
+    "log_format": Choice("text", "json"),
+    "syslog_prefix": Text("a name"),
+    "syslog_facility": Choice(*FACILITIES),
     "control_socket": Text("the path of a socket"),
     "no_control_socket": Flag(),
 }
@@ -211,6 +215,9 @@ class Config:
     access_logfile: str | None = None
     access_log_format: str = "combined"
     error_logfile: str = "-"
+    log_format: str = "text"
+    syslog_prefix: str = "millpond"
+    syslog_facility: str = "user"
     control_socket: str | None = None
     no_control_socket: bool = False
 

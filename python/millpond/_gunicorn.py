@@ -143,7 +143,7 @@ TLS = (
     "(docs/user/deploying.md) and remove the line"
 )
 PARSER = "such requests are answered 400: what two programs can read in two ways is not served"
-SYSTEM_LOG = "the log does not go to syslog: let the service manager take stderr"
+SYSTEM_LOG = "write errorlog = 'syslog', and accesslog likewise, or syslog:udp://HOST:PORT"
 METRICS = "nothing is sent to statsd: millpond status --json has the figures"
 LOGGING = "is applied to the application's logging; the server's own lines are written by its core"
 DIRTY = "there are no dirty workers"
@@ -221,8 +221,8 @@ SETTINGS: dict[str, Setting] = {
     "logconfig_json": Setting("logconfig_json", LOGGING),
     "syslog": Setting("syslog", SYSTEM_LOG, (False,)),
     "syslog_addr": Setting("syslog_addr", "belongs to syslog"),
-    "syslog_prefix": Setting("syslog_prefix", "belongs to syslog"),
-    "syslog_facility": Setting("syslog_facility", "belongs to syslog"),
+    "syslog_prefix": Setting("syslog_prefix"),
+    "syslog_facility": Setting("syslog_facility"),
     "enable_stdio_inheritance": Setting(told="stdout and stderr are inherited anyway"),
     "statsd_host": Setting(told=METRICS),
     "dogstatsd_tags": Setting(told=METRICS, usual=("",)),

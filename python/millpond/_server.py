@@ -27,8 +27,10 @@ from millpond._fork_safety import sockets
 from millpond._hooks import Hooks, RequestHooks
 from millpond._limits import allow_descriptors
 from millpond._loader import Target, describe, parse_target
+from millpond._log_target import FACILITIES
+from millpond._log_target import parse as parse_log_target
 from millpond._pidfile import PidFile
-from millpond._privileges import Identity, as_user, find_group, find_identity, open_log
+from millpond._privileges import as_user, find_group, find_identity, open_log
 from millpond._pyfile import FileFailed
 from millpond._reload import Development
 from millpond._resolve import Again, Resolved
@@ -51,6 +53,8 @@ AS_ROOT = (
 HEAD_LEAST = 65536  # bytes of a whole request head that are allowed at least
 
 
+Sink = tuple[str, str, int, str]  # protocol, address, facility, who speaks
+
 # What a reload cannot change.
 FIXED = (
     "bind",
@@ -59,6 +63,9 @@ FIXED = (
     "no_control_socket",
     "access_logfile",
     "error_logfile",
+    "log_format",
+    "syslog_prefix",
+    "syslog_facility",
     "user",
     "group",
     "initgroups",
@@ -76,16 +83,6 @@ class Source:
 
     first: Resolved  # of the command itself, which has run no configuration code
     again: Again  # called in the processes that load the application
-
-
-def _open_log(option: str, path: str, standard: int, identity: Identity | None) -> int:
-    if path == "-":
-        return standard
-    try:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return open_log(path, flags, 0o640, identity)
-    except OSError as error:
-        raise ConfigError(f"{option} {path}: {error.strerror}") from None
 
 
 def _check_folder(option: str, path: str) -> str:
@@ -163,14 +160,12 @@ class _Run:
             os.umask(config.umask)
         self.control = self._choose_control()
         _set_paths(config)
-        self.log_fd = _open_log("--error-logfile", config.error_logfile, 2, self.identity)
-        self.log_paths = [
-            None if path in (None, "-") else os.path.abspath(path)
-            for path in (config.error_logfile, config.access_logfile)
-        ]
+        self.sinks: list[Sink | None] = [None, None]
+        self.log_paths: list[str | None] = [None, None]
+        self.log_fd = self._open_log(0, "--error-logfile", config.error_logfile, 2)
         self.access_fd = -1
         if config.access_logfile is not None:
-            self.access_fd = _open_log("--access-logfile", config.access_logfile, 1, self.identity)
+            self.access_fd = self._open_log(1, "--access-logfile", config.access_logfile, 1)
         self.development = self._develop() if config.reload else None
 
     def _develop(self) -> Development:
@@ -181,6 +176,23 @@ class _Run:
             )
         file = self.source.first.file if self.source else None
         return Development(self.config, self.log_fd, [str(file)] if file else [])
+
+    def _open_log(self, which: int, option: str, target: str, standard: int) -> int:
+        """The descriptor. What else the core has to know of it is kept."""
+        if target == "-":
+            return standard
+        daemon = parse_log_target(target)
+        if daemon is not None:
+            fd, address = daemon.open(option)
+            facility = FACILITIES[self.config.syslog_facility]
+            self.sinks[which] = (daemon.protocol, address, facility, self.config.syslog_prefix)
+            return fd
+        self.log_paths[which] = os.path.abspath(target)
+        try:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            return open_log(target, flags, 0o640, self.identity)
+        except OSError as error:
+            raise ConfigError(f"{option} {target}: {error.strerror}") from None
 
     def _choose_control(self) -> Path | None:
         """Before the folder changes."""
@@ -218,6 +230,9 @@ class _Run:
             preload=config.preload,
             graceful_timeout=config.graceful_timeout,
             log_fd=self.log_fd,
+            log_form=config.log_format,
+            log_sink=self.sinks[0],
+            access_log_sink=self.sinks[1],
             log_level=LEVELS.index(config.log_level),
             threads=config.threads[1],
             threads_min=config.threads[0],

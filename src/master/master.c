@@ -196,6 +196,11 @@ void mp_master_set_options(struct mp_master *master, const struct mp_master_opti
     mp_settings_take(master, options);
 }
 
+const struct mp_log *mp_master_log(const struct mp_master *master)
+{
+    return &master->options.log;
+}
+
 struct mp_scoreboard *mp_master_board(struct mp_master *master)
 {
     return master->board;

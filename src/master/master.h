@@ -196,6 +196,9 @@ struct mp_link_message {
     uint32_t value;
 };
 
+/* Its log, as zygotes and workers inherit it. Lives as long as the master's memory. */
+const struct mp_log *mp_master_log(const struct mp_master *master);
+
 /* The scoreboard, for those who read it. Lives as long as the master's memory. */
 struct mp_scoreboard *mp_master_board(struct mp_master *master);
 

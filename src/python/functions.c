@@ -14,8 +14,10 @@
 #include "server/access_format.h"
 #include "server/worker.h"
 
-static PyObject *log_line(PyObject *module MP_UNUSED, PyObject *args)
+/* A descriptor alone is a file; that of the master's log is what that leads to. */
+static PyObject *log_line(PyObject *module, PyObject *args)
 {
+    const struct mp_py_state *state = PyModule_GetState(module);
     int fd;
     int level;
     const char *text;
@@ -25,7 +27,10 @@ static PyObject *log_line(PyObject *module MP_UNUSED, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "no such level");
         return NULL;
     }
-    const struct mp_log log = {.fd = fd, .level = MP_LOG_DEBUG};
+    struct mp_log log = {.fd = fd};
+    if (state && state->log.fd == fd)
+        log = state->log;
+    log.level = MP_LOG_DEBUG;
     mp_log(&log, (enum mp_log_level)level, "%s", text);
     Py_RETURN_NONE;
 }

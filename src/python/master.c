@@ -400,7 +400,20 @@ static int master_init(PyObject *obj, PyObject *args, PyObject *kwargs)
         .on_event = on_event,
     };
     int rc = mp_master_new(&self->options, &ops, &self->master);
-    return rc < 0 ? raise_errno(rc) : 0;
+    if (rc < 0)
+        return raise_errno(rc);
+    struct mp_py_state *state = mp_py_state_of(Py_TYPE(obj));
+    if (state)
+        state->log = *mp_master_log(self->master);
+    return 0;
+}
+
+/* Its memory goes. */
+static void forget_log(struct mp_py_master *self)
+{
+    struct mp_py_state *state = mp_py_state_of(Py_TYPE(self));
+    if (state && self->master && state->log.sink.loss == mp_master_log(self->master)->sink.loss)
+        state->log = (struct mp_log){.fd = -1};
 }
 
 static int check_idle(struct mp_py_master *self)
@@ -548,6 +561,7 @@ static PyObject *master_close(PyObject *obj, PyObject *args MP_UNUSED)
         PyErr_SetString(PyExc_RuntimeError, "the master runs");
         return NULL;
     }
+    forget_log(self);
     /* Making objects may collect garbage, and so run anything: whoever reads keeps the memory. */
     if (self->readers > 0 && self->master)
         self->closing = self->master;
@@ -610,6 +624,7 @@ static void master_dealloc(PyObject *obj)
     struct mp_py_master *self = master_of(obj);
     PyTypeObject *type = Py_TYPE(obj);
     PyObject_GC_UnTrack(obj);
+    forget_log(self);
     mp_master_free(self->master);
     mp_py_successor_done(&self->successor);
     master_clear(obj);

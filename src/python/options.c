@@ -26,6 +26,8 @@ enum option_kind {
     OPTION_ADDRESSES, /* const char *, as of mp_ip_set_init */
     OPTION_FORWARDED, /* unsigned: names of fields, or "off" */
     OPTION_FORMAT,    /* const char *, as of mp_access_format_new */
+    OPTION_FORM,      /* enum mp_log_form */
+    OPTION_SINK,      /* struct mp_log_sink: (protocol, address, facility, name), or None */
     OPTION_ACCESS,    /* struct mp_socket_access: (mode, user, group), -1 for what stays */
 };
 
@@ -90,6 +92,9 @@ static const struct option options_table[] = {
     {"limit_temp_files", OPTION_UNSIGNED, WORKER(temp_files)},
     {"limit_temp_size", OPTION_U64, WORKER(temp_size)},
     {"worker_tmp_dir", OPTION_TEXT, WORKER(tmp_dir)},
+    {"log_form", OPTION_FORM, MASTER(log.form)},
+    {"log_sink", OPTION_SINK, MASTER(log.sink)},
+    {"access_log_sink", OPTION_SINK, WORKER(access_sink)},
     {"log_path", OPTION_MAYBE_TEXT, WORKER(log_path)},
     {"access_log_path", OPTION_MAYBE_TEXT, WORKER(access_path)},
     {"access_log_fd", OPTION_FD, WORKER(access_log)},
@@ -286,6 +291,39 @@ static int get_access(const struct option *option, PyObject *value, struct mp_so
     return 0;
 }
 
+static int get_form(const struct option *option, PyObject *value, enum mp_log_form *ret)
+{
+    static const char *const words[] = {[MP_LOG_TEXT] = "text", [MP_LOG_JSON] = "json"};
+    unsigned number = 0;
+    if (get_word(option, value, words, mp_array_size(words), &number) < 0)
+        return -1;
+    *ret = (enum mp_log_form)number;
+    return 0;
+}
+
+/* None: a file. What counts its losses stays. */
+static int get_sink(const struct option *option, PyObject *value, struct mp_log_sink *sink)
+{
+    static const char *const words[] = {
+        [MP_LOG_FILE] = "file", [MP_LOG_SYSLOG] = "syslog", [MP_LOG_JOURNALD] = "journald"};
+    const char *why = NULL;
+    const char *address;
+    unsigned number = 0;
+    PyObject *protocol;
+    int fd = -1;
+    if (value == Py_None)
+        return 0;
+    if (!PyArg_ParseTuple(value, "OsIs:sink", &protocol, &address, &sink->facility, &sink->name) ||
+        get_word(option, protocol, words, mp_array_size(words), &number) < 0)
+        return -1;
+    if (mp_sockaddr_parse(address, &sink->addr, &fd, &why) < 0 || fd >= 0) {
+        PyErr_Format(PyExc_ValueError, "option %s: %s is no address", option->name, address);
+        return -1;
+    }
+    sink->protocol = (enum mp_log_protocol)number;
+    return 0;
+}
+
 static int set_number(const struct option *option, void *place, PyObject *value)
 {
     unsigned long long number;
@@ -348,6 +386,10 @@ static int set(const struct option *option, void *place, PyObject *value)
         return get_admission(option, value, place);
     case OPTION_ADDRESSES:
         return get_addresses(option, value, place);
+    case OPTION_FORM:
+        return get_form(option, value, place);
+    case OPTION_SINK:
+        return get_sink(option, value, place);
     case OPTION_ACCESS:
         return get_access(option, value, place);
     case OPTION_FORWARDED:

@@ -13,6 +13,7 @@
 #include <Python.h>
 
 #include "http/head.h"
+#include "os/log.h"
 
 #define MP_PY_METHOD_COUNT (MP_HTTP_PATCH + 1)
 
@@ -83,6 +84,7 @@ struct mp_py_state {
      * and read with the interpreter entered. */
     const struct mp_worker_context *worker;
     pid_t worker_pid;
+    struct mp_log log; /* of the master that was made last: what _core.log goes by */
 
     PyTypeObject *master_type;
     PyTypeObject *scoreboard_type;
