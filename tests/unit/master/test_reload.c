@@ -49,7 +49,7 @@ TEST(all_workers_are_replaced)
     pid_t zygote = atomic_load(&pond->zygote);
 
     reload(pond, 1);
-    CHECK_EQ(count_ready(pond, 2), 3);
+    POND_WAIT(count_ready(pond, 2) == 3);
     CHECK_EQ(atomic_load(&pond->loads), 2);
     CHECK_EQ(atomic_load(&pond->fresh), 1);
     POND_WAIT(!pond_is_alive(zygote));
@@ -121,14 +121,14 @@ TEST(code_that_does_not_load_leaves_the_old_serving)
     pond_expect_log(pond, "the reload has failed: the new code could not be loaded; 2 workers of "
                           "generation 1 go on serving");
     CHECK(pond_is_alive(zygote));
-    CHECK_EQ(count_ready(pond, 1), 2);
+    POND_WAIT(count_ready(pond, 1) == 2);
     /* The old zygote still takes orders. */
     atomic_store(&pond->orders.load_status, 0);
     kill(pond_wait_life(pond, 0, 0), SIGKILL);
     pond_wait_life(pond, 0, 1);
     CHECK_EQ(atomic_load(&pond->workers[0].generation), 1);
     reload(pond, 1);
-    CHECK_EQ(count_ready(pond, 3), 2);
+    POND_WAIT(count_ready(pond, 3) == 2);
     stop(pond);
 }
 
@@ -140,7 +140,7 @@ TEST(a_configuration_that_is_wrong_leaves_the_old_serving)
     pond_signal(pond, SIGHUP);
     pond_expect_log(pond, "the reload has failed");
     CHECK_EQ(atomic_load(&pond->loads), 1);
-    CHECK_EQ(count_ready(pond, 1), 1);
+    POND_WAIT(count_ready(pond, 1) == 1);
     stop(pond);
 }
 
@@ -152,7 +152,7 @@ TEST(a_zygote_that_dies_while_it_loads)
     pond_signal(pond, SIGHUP);
     pond_expect_log(pond, "the reload has failed: the new zygote has died: ");
     atomic_store(&pond->orders.load_signal, 0);
-    CHECK_EQ(count_ready(pond, 1), 2);
+    POND_WAIT(count_ready(pond, 1) == 2);
     reload(pond, 1);
     stop(pond);
 }
@@ -164,7 +164,7 @@ TEST(a_zygote_that_loads_for_too_long)
     atomic_store(&pond->orders.load_ms, 60000);
     pond_signal(pond, SIGHUP);
     pond_expect_log(pond, "the reload has failed");
-    CHECK_EQ(count_ready(pond, 1), 1);
+    POND_WAIT(count_ready(pond, 1) == 1);
     stop(pond);
 }
 
@@ -176,14 +176,14 @@ TEST(a_first_worker_that_dies_ends_the_reload)
     atomic_store(&pond->orders.exit_early, 1 + 9);
     pond_signal(pond, SIGHUP);
     pond_expect_log(pond, "the reload has failed: its first worker has ended before it was ready");
-    CHECK_EQ(count_ready(pond, 1), 2);
+    POND_WAIT(count_ready(pond, 1) == 2);
     for (unsigned i = 0; i < 2; i++)
         CHECK_EQ(atomic_load(&pond->workers[i].drain_at), 0);
     atomic_store(&pond->orders.exit_early, 0);
     pond_nap(50);
     CHECK_EQ(pond_log_count(pond, "is to be replaced"), 0);
     reload(pond, 1);
-    CHECK_EQ(count_ready(pond, 3), 2);
+    POND_WAIT(count_ready(pond, 3) == 2);
     stop(pond);
 }
 
@@ -195,7 +195,7 @@ TEST(a_first_worker_that_is_never_ready_ends_the_reload)
     pond_signal(pond, SIGHUP);
     pond_expect_log(pond, "the reload has failed");
     atomic_store(&pond->orders.never_ready, 0);
-    CHECK_EQ(count_ready(pond, 1), 1);
+    POND_WAIT(count_ready(pond, 1) == 1);
     reload(pond, 1);
     stop(pond);
 }
@@ -210,7 +210,7 @@ TEST(a_second_zygote_killed_while_its_first_worker_starts)
     kill(atomic_load(&pond->zygote), SIGKILL);
     pond_expect_log(pond, "the reload has failed: the new zygote has died");
     atomic_store(&pond->orders.never_ready, 0);
-    CHECK_EQ(count_ready(pond, 1), 1);
+    POND_WAIT(count_ready(pond, 1) == 1);
     reload(pond, 1);
     stop(pond);
 }
@@ -222,10 +222,10 @@ TEST(without_preload_the_first_worker_proves_the_code)
     atomic_store(&pond->orders.load_status, 3);
     pond_signal(pond, SIGHUP);
     pond_expect_log(pond, "the reload has failed: the new code could not be loaded");
-    CHECK_EQ(count_ready(pond, 1), 2);
+    POND_WAIT(count_ready(pond, 1) == 2);
     atomic_store(&pond->orders.load_status, 0);
     reload(pond, 1);
-    CHECK_EQ(count_ready(pond, 3), 2);
+    POND_WAIT(count_ready(pond, 3) == 2);
     stop(pond);
 }
 
@@ -252,7 +252,7 @@ TEST(a_worker_that_dies_meanwhile_is_replaced)
     pond_wait_life(pond, 1, 1);
     CHECK_EQ(atomic_load(&pond->workers[1].generation), 1);
     POND_WAIT(pond_log_count(pond, "reloaded in") == 1);
-    CHECK_EQ(count_ready(pond, 2), 2);
+    POND_WAIT(count_ready(pond, 2) == 2);
     stop(pond);
 }
 
