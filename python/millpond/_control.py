@@ -344,6 +344,8 @@ def find(pid: int | None = None, control_socket: str | os.PathLike[str] | None =
             "no server of this user is running. One that was started with another control socket:"
             " --control-socket PATH"
         )
-    if len(found) > 1:
-        raise ControlError(_list(found))
-    return found[0][0]
+    # After an upgrade the old master may have requests to finish for a while.
+    serving = [one for one in found if one[1].stage == "running"] or found
+    if len(serving) > 1:
+        raise ControlError(_list(serving))
+    return serving[0][0]

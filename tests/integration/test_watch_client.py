@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from millpond._control import ANSWER, MAGIC, REQUEST, VERSION, Client, ControlError
+from millpond import _control
+from millpond._control import (
+    ANSWER,
+    MAGIC,
+    REQUEST,
+    VERSION,
+    Client,
+    ControlError,
+    Description,
+)
 
 Answers = Callable[[socket.socket, bytes], None]
 
@@ -114,3 +123,26 @@ def test_a_description_that_makes_no_sense(tmp_path: Path) -> None:
         ):
             client.describe()
     assert _descriptors() == before
+
+
+@pytest.mark.parametrize(
+    ("stages", "chosen"),
+    [(("draining", "running"), 2), (("running",), 1), (("draining",), 1)],
+)
+def test_a_server_that_drains_is_not_meant(
+    monkeypatch: pytest.MonkeyPatch, stages: tuple[str, ...], chosen: int
+) -> None:
+    """As beside the one that has followed it."""
+    servers = [
+        (Client(Path(f"/{pid}")), Description(pid=pid, stage=stage))
+        for pid, stage in enumerate(stages, 1)
+    ]
+    monkeypatch.setattr(_control, "running", lambda: servers)
+    assert _control.find().path == Path(f"/{chosen}")
+
+
+def test_two_that_serve_are_two_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = [(Client(Path(f"/{pid}")), Description(pid=pid)) for pid in (1, 2)]
+    monkeypatch.setattr(_control, "running", lambda: servers)
+    with pytest.raises(ControlError, match="2 servers are running. Which one"):
+        _control.find()
