@@ -75,8 +75,17 @@ static struct mp_worker_handle *find_unreplaced(struct mp_master *master)
     return NULL;
 }
 
-/* Whom to let go first: one that does not exist yet, then the one started last. One whose pid is
- * not known cannot be told apart from one that never comes: it is passed over until it is known. */
+/* Old code before new, and otherwise the one that was started last. */
+static bool goes_before(const struct mp_worker_handle *one, const struct mp_worker_handle *other)
+{
+    if (one->generation != other->generation)
+        return one->generation < other->generation;
+    return one->started > other->started;
+}
+
+/* Whom to let go first: one that does not exist yet, then one of older code, then the one started
+ * last. One whose pid is not known cannot be told apart from one that never comes: it is passed
+ * over until it is known. */
 static struct mp_worker_handle *find_youngest(struct mp_master *master)
 {
     struct mp_worker_handle *youngest = NULL;
@@ -88,7 +97,7 @@ static struct mp_worker_handle *find_youngest(struct mp_master *master)
             continue;
         if (handle->state == MP_HANDLE_WAITING)
             return handle;
-        if (!youngest || handle->started > youngest->started)
+        if (!youngest || goes_before(handle, youngest))
             youngest = handle;
     }
     return youngest;

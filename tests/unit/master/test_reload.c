@@ -294,6 +294,21 @@ TEST(a_configuration_with_more_workers_and_fewer_threads)
     stop(pond);
 }
 
+/* The old ones are those that are not replaced. */
+TEST(a_configuration_with_fewer_workers)
+{
+    struct pond *pond = start((struct pond_options){.workers = 4});
+
+    atomic_store(&pond->orders.new_workers, 1);
+    reload(pond, 1);
+    POND_WAIT(count_ready(pond, 2) == 1 && count_ready(pond, 1) == 0);
+    for (unsigned i = 0; i < POND_SLOTS; i++) {
+        if (atomic_load(&pond->workers[i].generation) == 2)
+            CHECK_EQ(atomic_load(&pond->workers[i].drain_at), 0);
+    }
+    stop(pond);
+}
+
 /* Whoever has changed the number by hand keeps it while the configuration does not. */
 TEST(a_number_of_workers_that_was_changed_stays)
 {
