@@ -160,7 +160,16 @@ ssize_t mp_fd_sendfile(int out, int in, uint64_t offset, size_t n)
 
 int mp_fd_open_append(const char *path)
 {
-    return RETRY(open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, LOG_MODE));
+    int fd = RETRY(
+        open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, LOG_MODE));
+    int err;
+
+    if (fd < 0)
+        return fd;
+    err = mp_fd_set_nonblock(fd, false); /* for the opening only */
+    if (err)
+        mp_fd_close(&fd);
+    return err ? err : fd;
 }
 
 int mp_fd_reopen_append(int fd, const char *path)

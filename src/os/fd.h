@@ -50,7 +50,8 @@ int mp_fd_tmpfile(const char *dir);
  * Bytes read, or -errno (text is not valid then). */
 ssize_t mp_fd_read_text(const char *path, char *text, size_t size);
 
-/* Opens a log for appending (O_APPEND|O_CREAT, mode 0640). Returns a descriptor or -errno. */
+/* Opens a log for appending (O_APPEND|O_CREAT, mode 0640), blocking; does not wait for the reader
+ * of a FIFO (-ENXIO: there is none). Returns a descriptor or -errno. */
 int mp_fd_open_append(const char *path);
 
 /* Opens a log anew under the same descriptor: whoever writes to that writes to the new file. 0 or

@@ -126,7 +126,7 @@ static int name_thread(struct mp_py_state *state, unsigned index)
     PyObject *thread = PyObject_CallNoArgs(state->current_thread);
     if (!thread)
         return -1;
-    PyObject *name = PyUnicode_FromFormat("millpond-%u", index);
+    PyObject *name = PyUnicode_FromFormat("millpond-%u", index + 1);
     int rc = name ? PyObject_SetAttr(thread, state->names[MP_PY_NAME_NAME], name) : -1;
     Py_XDECREF(name);
     Py_DECREF(thread);

@@ -54,8 +54,9 @@ void mp_py_gateway_leave(struct mp_py_gateway *gateway);
 void mp_py_gateway_enter(struct mp_py_gateway *gateway);
 
 /*
- * Makes the calling thread one of the interpreter, and gives it a name, "millpond-3". Not entered
- * before, entered after it. NULL without memory; an exception that comes in the way is logged.
+ * Makes the calling thread one of the interpreter, and gives it a name, "millpond-4" for index 3.
+ * Not entered before, entered after it. NULL without memory; an exception that comes in the way is
+ * logged.
  */
 PyThreadState *mp_py_gateway_attach(struct mp_py_gateway *gateway, unsigned index);
 

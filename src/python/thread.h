@@ -77,8 +77,8 @@ struct mp_py_thread {
 };
 
 /*
- * Makes the calling thread one of the interpreter and gives it a name, "millpond-3". Not entered,
- * before and after. Returns 0 or -ENOMEM.
+ * Makes the calling thread one of the interpreter and gives it a name, "millpond-4" for index 3.
+ * Not entered, before and after. Returns 0 or -ENOMEM.
  */
 int mp_py_thread_new(struct mp_py_gateway *gateway, unsigned index,
                      struct mp_py_thread **ret_thread);

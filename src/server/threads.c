@@ -35,12 +35,12 @@
 
 /* ---- one thread -------------------------------------------------------------------------- */
 
-static void name_thread(unsigned index)
+static void name_thread(unsigned number)
 {
     char name[16] = "mp-pool-";
     size_t at = strlen(name);
-    for (unsigned div = index >= 100 ? 100 : index >= 10 ? 10 : 1; div > 0 && at < 15; div /= 10)
-        name[at++] = (char)('0' + index / div % 10);
+    for (unsigned div = number >= 100 ? 100 : number >= 10 ? 10 : 1; div > 0 && at < 15; div /= 10)
+        name[at++] = (char)('0' + number / div % 10);
     mp_thread_set_name(name);
 }
 
@@ -50,7 +50,7 @@ static void *thread_main(void *arg)
     const struct mp_app *app = thread->reactor->server->app;
     uint32_t last_word = MP_LIFE_ENDED;
     int r = 0;
-    name_thread(thread->index);
+    name_thread(thread->index + 1);
     thread->tid = mp_thread_id();
     if (app->thread_init)
         r = app->thread_init(app->data, thread->index, &thread->app_thread);

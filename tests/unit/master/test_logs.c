@@ -166,3 +166,20 @@ TEST(lost_lines_are_told_when_it_begins_and_when_it_ends)
     CHECK_EQ(count(&scene, "loses lines"), 1);
     strike(&scene);
 }
+
+/* Whoever looks after everything waits for nobody. */
+TEST(a_fifo_that_nobody_reads_is_refused)
+{
+    struct scene scene;
+    char other[128];
+
+    set(&scene);
+    snprintf(other, sizeof(other), "%s/other", scene.folder);
+    CHECK_OK(rename(scene.path, other));
+    CHECK_OK(mkfifo(scene.path, 0600));
+    mp_logs_reopen(scene.master);
+    CHECK_OK(unlink(scene.path));
+    CHECK_OK(rename(other, scene.path));
+    CHECK_EQ(count(&scene, "cannot be opened anew"), 1);
+    strike(&scene);
+}

@@ -111,7 +111,7 @@ class ThreadTest(GatewayTest):
             return [b""]
 
         self.ask(application, head())
-        self.assertEqual([("millpond-3", True)], names)
+        self.assertEqual([("millpond-4", True)], names)
 
     def test_thread_locals_live_as_long_as_the_thread(self):
         local = threading.local()

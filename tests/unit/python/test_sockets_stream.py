@@ -37,7 +37,7 @@ class HandlerTest(SocketsTest):
         expected = (socket.socket, socket.AF_UNIX, socket.SOCK_STREAM, 0, None)
         self.assertEqual(expected, seen[0])
         self.assertEqual((ADDRESS, self.adapter.server, False, True), seen[1])
-        self.assertEqual("millpond-3", seen[2])
+        self.assertEqual("millpond-4", seen[2])
         self.assertEqual([], self.events)
 
     def test_a_class_of_the_standard_library(self):
