@@ -115,6 +115,13 @@ def _start_of_program() -> tuple[bytes, list[bytes], list[bytes], bytes] | None:
     return os.fsencode(sys.executable), arguments, environment, os.fsencode(os.getcwd())
 
 
+def _with_variables(environment: list[bytes], variables: dict[str, str]) -> list[bytes]:
+    """An environment in which these have these values."""
+    names = tuple(os.fsencode(name) + b"=" for name in variables)
+    kept = [entry for entry in environment if not entry.startswith(names)]
+    return kept + [os.fsencode(f"{name}={value}") for name, value in variables.items()]
+
+
 def _passed_on(inherited: str | None) -> list[str]:
     """The sockets that a service manager has given to the master that this one follows."""
     specs = [line.partition(" ")[2] for line in (inherited or "").split("\n")[1:]]
@@ -427,12 +434,16 @@ class _Run:
             self.pidfile = PidFile(os.path.abspath(self.config.pidfile))
             self.pidfile.create(self.identity, replaces)
 
-    def _become(self) -> None:
+    def _become(self, master: _core.Master) -> None:
         """The last that is done as root. What the application expects of a user's environment is the
         user's."""
         if self.identity is not None:
             self.identity.become()
             os.environ.update(self.identity.variables)
+            if self.start is not None:  # who follows this one is that user, too
+                program, arguments, environment, folder = self.start
+                environment = _with_variables(environment, self.identity.variables)
+                master.set_successor(program, arguments, environment, folder)
             self.identity = None
         if self.control is not None and self.config.control_socket is None:
             remove_stale(self.control.parent)
@@ -454,7 +465,7 @@ class _Run:
                 self._tell(self.source.first)
             if self.inherited is None:
                 self._write_pid()
-            self._become()
+            self._become(master)
             flush()  # or every process would write what is buffered now
             return master.run(
                 configure=self._configure,

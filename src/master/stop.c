@@ -49,6 +49,8 @@ static void enter_draining(struct mp_master *master, int64_t now)
     master->release_deadline = now + RELEASE_TIMEOUT;
     if (master->release_deadline > master->stop_deadline)
         master->release_deadline = master->stop_deadline;
+    if (master->embedded) /* the program has the sockets, and keeps them */
+        master->release_deadline = now;
     mp_notify_stopping(master, now);
     mp_listeners_close(master);
     mp_reload_stop(master, master->stop_deadline);
