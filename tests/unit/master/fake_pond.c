@@ -685,3 +685,18 @@ int pond_reap_all(void)
             pond_nap(2);
     }
 }
+
+struct pond *pond_begin(struct pond_options options)
+{
+    struct pond *pond = pond_new();
+
+    pond_start(pond, &options);
+    pond_wait_ready(pond);
+    return pond;
+}
+
+void pond_end(struct pond *pond)
+{
+    CHECK_EQ(pond_stop(pond, SIGTERM), 0);
+    pond_free(pond);
+}

@@ -123,6 +123,10 @@ struct pond_options {
 struct pond *pond_new(void);
 void pond_free(struct pond *pond);
 
+/* A pond whose workers are ready; and its end, by SIGTERM, with status 0. */
+struct pond *pond_begin(struct pond_options options);
+void pond_end(struct pond *pond);
+
 /* Forks the master into a process group of its own. */
 void pond_start(struct pond *pond, const struct pond_options *options);
 

@@ -12,21 +12,6 @@
 #include "os/process.h"
 #include "runner.h"
 
-static struct pond *start(struct pond_options options)
-{
-    struct pond *pond = pond_new();
-
-    pond_start(pond, &options);
-    pond_wait_ready(pond);
-    return pond;
-}
-
-static void stop(struct pond *pond)
-{
-    CHECK_EQ(pond_stop(pond, SIGTERM), 0);
-    pond_free(pond);
-}
-
 static void expect_formatted(struct pond *pond, const char *format, int a, int b)
 {
     char text[256];
@@ -49,7 +34,7 @@ TEST(a_worker_killed_by_each_signal_is_replaced_in_its_slot)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pond *pond = start((struct pond_options){.workers = 2});
+        struct pond *pond = pond_begin((struct pond_options){.workers = 2});
         pid_t other = pond_wait_life(pond, 1, 0);
         pid_t old = pond_wait_life(pond, 0, 0);
         pid_t new;
@@ -63,7 +48,7 @@ TEST(a_worker_killed_by_each_signal_is_replaced_in_its_slot)
         CHECK_EQ(atomic_load(&pond->workers[1].pid), other);
         CHECK_EQ(atomic_load(&pond->workers[1].starts), 1);
         CHECK_EQ(pond_log_count(pond, "ERROR"), 1);
-        stop(pond);
+        pond_end(pond);
     }
 }
 
@@ -72,20 +57,20 @@ TEST(a_worker_that_exits_is_replaced)
     static const int statuses[] = {0, 1, 3, MP_WORKER_EXIT_QUIT, 255};
 
     for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
-        struct pond *pond = start((struct pond_options){.workers = 1});
+        struct pond *pond = pond_begin((struct pond_options){.workers = 1});
         pid_t old = pond_wait_life(pond, 0, 0);
 
         pond_command(pond, 0, POND_EXIT, statuses[i]);
         pond_wait_life(pond, 0, 1);
         expect_formatted(pond, "worker 1 (pid %d) exited with status %d", old, statuses[i]);
         CHECK_EQ(pond_log_count(pond, statuses[i] ? "ERROR" : "WARNING"), 1);
-        stop(pond);
+        pond_end(pond);
     }
 }
 
 TEST(the_log_says_what_it_was_serving)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
     pid_t old = pond_wait_life(pond, 1, 0);
 
     pond_command(pond, 1, POND_SERVE, 0);
@@ -100,25 +85,25 @@ TEST(the_log_says_what_it_was_serving)
     kill(pond_wait_life(pond, 1, 1), SIGKILL);
     pond_wait_life(pond, 1, 2);
     CHECK_EQ(pond_log_count(pond, "It was serving"), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(all_workers_killed_at_once)
 {
-    struct pond *pond = start((struct pond_options){.workers = 4});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 4});
 
     for (unsigned i = 0; i < 4; i++)
         kill(atomic_load(&pond->workers[i].pid), SIGKILL);
     for (unsigned i = 0; i < 4; i++)
         pond_wait_life(pond, i, 1);
     CHECK_EQ(atomic_load(&pond->loads), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* A client that can crash a worker shall not be able to keep the pool small. */
 TEST(killed_again_and_again_it_is_whole_within_a_second)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     for (int i = 0; i < 7; i++) {
         int64_t before;
@@ -128,12 +113,12 @@ TEST(killed_again_and_again_it_is_whole_within_a_second)
         pond_wait_life(pond, 0, i + 1);
         CHECK(pond_now() - before < 1000 * MP_NSEC_PER_MSEC);
     }
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_crash_loop_after_ready_is_slowed_down_and_reported_once_per_step)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
     int starts;
 
     atomic_store(&pond->orders.exit_ready, 1 + 9);
@@ -148,12 +133,12 @@ TEST(a_crash_loop_after_ready_is_slowed_down_and_reported_once_per_step)
     atomic_store(&pond->orders.exit_ready, 0);
     pond_wait_life(pond, 0, starts);
     CHECK_EQ(atomic_load(&pond->workers[1].starts), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_crash_loop_before_ready_doubles)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
     int starts;
 
     atomic_store(&pond->orders.exit_early, 1 + 9);
@@ -163,62 +148,62 @@ TEST(a_crash_loop_before_ready_doubles)
     CHECK(starts >= 4);
     CHECK(starts <= 6);
     CHECK_EQ(pond_log_count(pond, "waiting 800 ms before the next"), 1);
-    stop(pond); /* while it waits */
+    pond_end(pond); /* while it waits */
 }
 
 TEST(a_worker_that_does_not_get_ready_is_killed_and_replaced)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1, .load_ms = 300});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .load_ms = 300});
 
     atomic_store(&pond->orders.never_ready, 1);
     kill(pond_wait_life(pond, 0, 0), SIGKILL);
     pond_expect_log(pond, "killed: not ready within 300 ms.");
     atomic_store(&pond->orders.never_ready, 0);
     pond_wait_life(pond, 0, 2);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_worker_whose_fork_fails_comes_later)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     atomic_store(&pond->orders.fork_failures, 2);
     kill(pond_wait_life(pond, 0, 0), SIGKILL);
     pond_wait_life(pond, 0, 1);
     CHECK_EQ(pond_log_count(pond, "worker 1 cannot be started: Resource temporarily"), 2);
     CHECK_EQ(atomic_load(&pond->workers[1].starts), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* ---- hearts ------------------------------------------------------------------------------- */
 
 TEST(a_worker_whose_heart_stops_is_killed_and_replaced)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2, .heart_ms = 400});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .heart_ms = 400});
     pid_t old = pond_wait_life(pond, 0, 0);
 
     kill(old, SIGSTOP);
     pond_wait_life(pond, 0, 1);
     expect_formatted(pond, "worker 1 (pid %d) killed: its heart has not beaten for ", old, 0);
     CHECK_EQ(atomic_load(&pond->workers[1].starts), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_control_thread_that_does_not_beat_is_no_better)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1, .heart_ms = 300});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .heart_ms = 300});
 
     atomic_store(&pond->orders.silent, 1);
     pond_expect_log(pond, "its heart has not beaten for ");
     atomic_store(&pond->orders.silent, 0);
     pond_wait_life(pond, 0, 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* The whole machine sleeps for longer than the limit: nobody is to blame. */
 TEST(everybody_stopped_and_continued_nobody_killed)
 {
-    struct pond *pond = start((struct pond_options){.workers = 3, .heart_ms = 1000});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3, .heart_ms = 1000});
 
     for (unsigned i = 0; i < 3; i++)
         kill(atomic_load(&pond->workers[i].pid), SIGSTOP);
@@ -230,14 +215,14 @@ TEST(everybody_stopped_and_continued_nobody_killed)
         kill(atomic_load(&pond->workers[i].pid), SIGCONT);
     pond_nap(600);
     CHECK_EQ(pond_log_count(pond, "heart"), 0);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* ---- leaving by itself -------------------------------------------------------------------- */
 
 TEST(sigterm_to_a_worker_drains_it_and_it_is_replaced)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
     pid_t old = pond_wait_life(pond, 0, 0);
 
     kill(old, SIGTERM);
@@ -245,12 +230,12 @@ TEST(sigterm_to_a_worker_drains_it_and_it_is_replaced)
     CHECK_EQ(atomic_load(&pond->workers[0].terms), 1);
     expect_formatted(pond, "worker 1 (pid %d) exited with status 0", old, 0);
     CHECK_EQ(pond_log_count(pond, "ERROR"), 0);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_worker_that_closes_its_socket_is_replaced_and_killed_in_time)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1, .graceful_ms = 500});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .graceful_ms = 500});
     pid_t old = pond_wait_life(pond, 0, 0);
 
     pond_command(pond, 0, POND_CLOSE, 0);
@@ -259,14 +244,14 @@ TEST(a_worker_that_closes_its_socket_is_replaced_and_killed_in_time)
     POND_WAIT(!pond_is_alive(old));
     pond_nap(200);
     CHECK_EQ(atomic_load(&pond->workers[0].starts), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* ---- retirement --------------------------------------------------------------------------- */
 
 TEST(a_retiring_worker_drains_when_its_successor_is_ready)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
     pid_t old = pond_wait_life(pond, 0, 0);
     pid_t new;
 
@@ -283,12 +268,12 @@ TEST(a_retiring_worker_drains_when_its_successor_is_ready)
     /* Its slot is free for the next one. */
     kill(atomic_load(&pond->workers[1].pid), SIGKILL);
     pond_wait_life(pond, 1, 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_retiring_worker_that_does_not_drain_is_killed)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1, .graceful_ms = 300});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .graceful_ms = 300});
     pid_t old = pond_wait_life(pond, 0, 0);
 
     atomic_store(&pond->orders.stubborn, 1);
@@ -300,12 +285,12 @@ TEST(a_retiring_worker_that_does_not_drain_is_killed)
         pond, "worker 1 (pid %d) killed: not finished within 300 ms. It was serving:", old, 0);
     POND_WAIT(!pond_is_alive(old));
     atomic_store(&pond->orders.stubborn, 0);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_successor_that_dies_does_not_release_the_old_one)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     atomic_store(&pond->orders.exit_early, 1 + 2);
     pond_command(pond, 0, POND_RETIRE, 0);
@@ -314,12 +299,12 @@ TEST(a_successor_that_dies_does_not_release_the_old_one)
     atomic_store(&pond->orders.exit_early, 0);
     POND_WAIT(atomic_load(&pond->workers[0].drain_value) == 1);
     CHECK(atomic_load(&pond->workers[1].ready_at));
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_retiring_worker_that_dies_has_its_successor_already)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     atomic_store(&pond->orders.never_ready, 1);
     pond_command(pond, 0, POND_RETIRE, 0);
@@ -329,12 +314,12 @@ TEST(a_retiring_worker_that_dies_has_its_successor_already)
     pond_nap(200);
     CHECK_EQ(atomic_load(&pond->workers[0].starts), 1);
     CHECK_EQ(atomic_load(&pond->workers[2].starts), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(all_workers_retire_at_once)
 {
-    struct pond *pond = start((struct pond_options){.workers = 4});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 4});
 
     atomic_store(&pond->orders.drain_ms, 300);
     for (unsigned i = 0; i < 4; i++)
@@ -343,12 +328,12 @@ TEST(all_workers_retire_at_once)
         pond_wait_life(pond, i, 0);
     for (unsigned i = 0; i < 4; i++)
         POND_WAIT(!pond_is_alive(atomic_load(&pond->workers[i].pid)));
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_retiring_worker_goes_at_once_when_the_pool_shrinks)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     atomic_store(&pond->orders.never_ready, 1);
     pond_command(pond, 0, POND_RETIRE, 0);
@@ -357,14 +342,14 @@ TEST(a_retiring_worker_goes_at_once_when_the_pool_shrinks)
     POND_WAIT(atomic_load(&pond->workers[0].drain_value) == 1);
     POND_WAIT(!pond_is_alive(atomic_load(&pond->workers[0].pid)));
     CHECK(pond_is_alive(atomic_load(&pond->workers[1].pid)));
-    stop(pond);
+    pond_end(pond);
 }
 
 /* ---- TTIN, TTOU --------------------------------------------------------------------------- */
 
 TEST(one_more_and_one_less_within_bounds)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1, .workers_max = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .workers_max = 2});
 
     pond_signal(pond, SIGTTIN);
     pond_wait_life(pond, 1, 0);
@@ -378,15 +363,15 @@ TEST(one_more_and_one_less_within_bounds)
     pond_signal(pond, SIGTTOU);
     pond_expect_log(pond, "SIGTTOU: there are 1 workers, of 1 to 2");
     CHECK_EQ(atomic_load(&pond->ready_calls), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_worker_is_added_when_all_are_pressed)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1, .workers_limit = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .workers_limit = 2});
 
     if (mp_cpu_count() < 2) {
-        stop(pond);
+        pond_end(pond);
         return; /* another worker would not help */
     }
     pond_nap(350);
@@ -397,24 +382,24 @@ TEST(a_worker_is_added_when_all_are_pressed)
     pond_command(pond, 1, POND_LOOK, 1);
     pond_nap(350);
     CHECK_EQ(atomic_load(&pond->workers[2].starts), 0); /* that is the limit */
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(the_youngest_goes_first)
 {
-    struct pond *pond = start((struct pond_options){.workers = 3});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3});
 
     kill(pond_wait_life(pond, 1, 0), SIGKILL);
     pond_wait_life(pond, 1, 1);
     pond_signal(pond, SIGTTOU);
     POND_WAIT(atomic_load(&pond->workers[1].drain_value) == 1);
     CHECK_EQ(atomic_load(&pond->workers[2].drain_value), 0);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(more_and_less_in_one_breath)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2, .workers_max = 4});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .workers_max = 4});
 
     for (int i = 0; i < 10; i++) {
         pond_signal(pond, SIGTTIN);
@@ -422,14 +407,14 @@ TEST(more_and_less_in_one_breath)
         pond_nap(i);
     }
     pond_nap(300);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* ---- nothing leaks ------------------------------------------------------------------------ */
 
 TEST(descriptors_of_the_master_and_of_workers_do_not_grow)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
     int fds = atomic_load(&pond->workers[0].fds);
     int master = pond_count_fds(pond->master);
 
@@ -445,24 +430,24 @@ TEST(descriptors_of_the_master_and_of_workers_do_not_grow)
     /* No control sockets of others: only its own. */
     CHECK_EQ(atomic_load(&pond->workers[0].sockets), 1);
     CHECK_EQ(pond_count_fds(pond->master), master);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(what_workers_leave_behind_is_reaped)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     pond_command(pond, 0, POND_LEAVE_ORPHAN, 200);
     POND_WAIT(atomic_load(&pond->workers[0].done) == 1);
     kill(pond_wait_life(pond, 0, 0), SIGKILL);
     pond_wait_life(pond, 0, 1);
     pond_expect_log(pond, "which is none of ours");
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(harmless_signals)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     pond_signal(pond, SIGUSR1);
     pond_signal(pond, SIGUSR2);
@@ -470,5 +455,5 @@ TEST(harmless_signals)
     pond_signal(pond, SIGPIPE);
     pond_expect_log(pond, "SIGUSR2: no upgrade: it is not known how this program was started");
     CHECK_EQ(atomic_load(&pond->workers[0].starts), 1);
-    stop(pond);
+    pond_end(pond);
 }

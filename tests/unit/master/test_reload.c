@@ -9,21 +9,6 @@
 #include "os/clock.h"
 #include "runner.h"
 
-static struct pond *start(struct pond_options options)
-{
-    struct pond *pond = pond_new();
-
-    pond_start(pond, &options);
-    pond_wait_ready(pond);
-    return pond;
-}
-
-static void stop(struct pond *pond)
-{
-    CHECK_EQ(pond_stop(pond, SIGTERM), 0);
-    pond_free(pond);
-}
-
 static int count_ready(struct pond *pond, int generation)
 {
     int count = 0;
@@ -45,7 +30,7 @@ static void reload(struct pond *pond, int times)
 
 TEST(all_workers_are_replaced)
 {
-    struct pond *pond = start((struct pond_options){.workers = 3});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3});
     pid_t zygote = atomic_load(&pond->zygote);
 
     reload(pond, 1);
@@ -54,13 +39,13 @@ TEST(all_workers_are_replaced)
     CHECK_EQ(atomic_load(&pond->fresh), 1);
     POND_WAIT(!pond_is_alive(zygote));
     CHECK_EQ(pond_log_count(pond, "ERROR"), 0);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* Each worker of before was told to drain only after one of after had said that it serves. */
 TEST(the_old_drain_after_the_new_are_ready)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
     int64_t drained = 0;
     int64_t ready = INT64_MAX;
 
@@ -79,23 +64,23 @@ TEST(the_old_drain_after_the_new_are_ready)
         }
     }
     CHECK(drained > ready);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(again_and_again)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     for (int i = 1; i <= 10; i++)
         reload(pond, i);
     POND_WAIT(count_ready(pond, 11) == 2);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* Asked for while one goes on: what it has read may be old already. */
 TEST(asked_for_meanwhile_it_is_done_once_more)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     atomic_store(&pond->orders.load_ms, 100);
     pond_signal(pond, SIGHUP);
@@ -108,12 +93,12 @@ TEST(asked_for_meanwhile_it_is_done_once_more)
     POND_WAIT(pond_log_count(pond, "reloaded in") == 2);
     pond_nap(50);
     CHECK_EQ(atomic_load(&pond->loads), 3);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(code_that_does_not_load_leaves_the_old_serving)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
     pid_t zygote = atomic_load(&pond->zygote);
 
     atomic_store(&pond->orders.load_status, 3);
@@ -129,24 +114,24 @@ TEST(code_that_does_not_load_leaves_the_old_serving)
     CHECK_EQ(atomic_load(&pond->workers[0].generation), 1);
     reload(pond, 1);
     POND_WAIT(count_ready(pond, 3) == 2);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_configuration_that_is_wrong_leaves_the_old_serving)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     atomic_store(&pond->orders.configure_status, 2);
     pond_signal(pond, SIGHUP);
     pond_expect_log(pond, "the reload has failed");
     CHECK_EQ(atomic_load(&pond->loads), 1);
     POND_WAIT(count_ready(pond, 1) == 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_zygote_that_dies_while_it_loads)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     atomic_store(&pond->orders.load_signal, SIGSEGV);
     pond_signal(pond, SIGHUP);
@@ -154,24 +139,24 @@ TEST(a_zygote_that_dies_while_it_loads)
     atomic_store(&pond->orders.load_signal, 0);
     POND_WAIT(count_ready(pond, 1) == 2);
     reload(pond, 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_zygote_that_loads_for_too_long)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1, .load_ms = 300});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .load_ms = 300});
 
     atomic_store(&pond->orders.load_ms, 60000);
     pond_signal(pond, SIGHUP);
     pond_expect_log(pond, "the reload has failed");
     POND_WAIT(count_ready(pond, 1) == 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* It loads, but its workers do not begin to serve. */
 TEST(a_first_worker_that_dies_ends_the_reload)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     atomic_store(&pond->orders.exit_early, 1 + 9);
     pond_signal(pond, SIGHUP);
@@ -184,12 +169,12 @@ TEST(a_first_worker_that_dies_ends_the_reload)
     CHECK_EQ(pond_log_count(pond, "is to be replaced"), 0);
     reload(pond, 1);
     POND_WAIT(count_ready(pond, 3) == 2);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_first_worker_that_is_never_ready_ends_the_reload)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1, .load_ms = 300});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .load_ms = 300});
 
     atomic_store(&pond->orders.never_ready, 1);
     pond_signal(pond, SIGHUP);
@@ -197,12 +182,12 @@ TEST(a_first_worker_that_is_never_ready_ends_the_reload)
     atomic_store(&pond->orders.never_ready, 0);
     POND_WAIT(count_ready(pond, 1) == 1);
     reload(pond, 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_second_zygote_killed_while_its_first_worker_starts)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1, .load_ms = 5000});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .load_ms = 5000});
 
     atomic_store(&pond->orders.never_ready, 1);
     pond_signal(pond, SIGHUP);
@@ -212,12 +197,12 @@ TEST(a_second_zygote_killed_while_its_first_worker_starts)
     atomic_store(&pond->orders.never_ready, 0);
     POND_WAIT(count_ready(pond, 1) == 1);
     reload(pond, 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(without_preload_the_first_worker_proves_the_code)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2, .no_preload = true});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .no_preload = true});
 
     atomic_store(&pond->orders.load_status, 3);
     pond_signal(pond, SIGHUP);
@@ -226,24 +211,24 @@ TEST(without_preload_the_first_worker_proves_the_code)
     atomic_store(&pond->orders.load_status, 0);
     reload(pond, 1);
     POND_WAIT(count_ready(pond, 3) == 2);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(no_process_for_the_new_zygote)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     atomic_store(&pond->orders.fork_failures, 1);
     pond_signal(pond, SIGHUP);
     pond_expect_log(pond, "the reload has failed: no process for the new zygote");
     reload(pond, 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* Those that die while the new one loads come from the old zygote. */
 TEST(a_worker_that_dies_meanwhile_is_replaced)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     atomic_store(&pond->orders.load_ms, 300);
     pond_signal(pond, SIGHUP);
@@ -253,12 +238,12 @@ TEST(a_worker_that_dies_meanwhile_is_replaced)
     CHECK_EQ(atomic_load(&pond->workers[1].generation), 1);
     POND_WAIT(pond_log_count(pond, "reloaded in") == 1);
     POND_WAIT(count_ready(pond, 2) == 2);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(the_old_zygote_dies_meanwhile)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
     pid_t zygote = atomic_load(&pond->zygote);
 
     atomic_store(&pond->orders.load_ms, 100);
@@ -267,12 +252,12 @@ TEST(the_old_zygote_dies_meanwhile)
     kill(zygote, SIGKILL);
     POND_WAIT(pond_log_count(pond, "reloaded in") == 1);
     POND_WAIT(count_ready(pond, 2) + count_ready(pond, 3) == 2);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_configuration_with_more_workers_and_fewer_threads)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     atomic_store(&pond->orders.new_workers, 3);
     atomic_store(&pond->orders.new_threads, 5);
@@ -291,13 +276,13 @@ TEST(a_configuration_with_more_workers_and_fewer_threads)
         if (atomic_load(&pond->workers[i].generation) == 3)
             CHECK_EQ(atomic_load(&pond->workers[i].threads), 8);
     }
-    stop(pond);
+    pond_end(pond);
 }
 
 /* The old ones are those that are not replaced. */
 TEST(a_configuration_with_fewer_workers)
 {
-    struct pond *pond = start((struct pond_options){.workers = 4});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 4});
 
     atomic_store(&pond->orders.new_workers, 1);
     reload(pond, 1);
@@ -306,25 +291,25 @@ TEST(a_configuration_with_fewer_workers)
         if (atomic_load(&pond->workers[i].generation) == 2)
             CHECK_EQ(atomic_load(&pond->workers[i].drain_at), 0);
     }
-    stop(pond);
+    pond_end(pond);
 }
 
 /* Whoever has changed the number by hand keeps it while the configuration does not. */
 TEST(a_number_of_workers_that_was_changed_stays)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     pond_signal(pond, SIGTTIN);
     pond_expect_log(pond, "3 workers from now on");
     POND_WAIT(count_ready(pond, 1) == 3);
     reload(pond, 1);
     POND_WAIT(count_ready(pond, 2) == 3);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(the_pool_shrinks_and_grows_meanwhile)
 {
-    struct pond *pond = start((struct pond_options){.workers = 3, .workers_max = 4});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3, .workers_max = 4});
 
     atomic_store(&pond->orders.drain_ms, 50);
     for (int i = 1; i <= 8; i++) {
@@ -334,25 +319,25 @@ TEST(the_pool_shrinks_and_grows_meanwhile)
         POND_WAIT(count_ready(pond, i + 1) == (i % 2 ? 2 : 3));
     }
     CHECK_EQ(pond_log_count(pond, "ERROR"), 0);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* Slots of those that drain are not free yet: the reload waits. */
 TEST(old_workers_that_take_long_to_drain)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2, .workers_max = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .workers_max = 2});
 
     atomic_store(&pond->orders.drain_ms, 300);
     for (int i = 1; i <= 4; i++)
         reload(pond, i);
     POND_WAIT(count_ready(pond, 5) == 2);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(stopped_in_any_state)
 {
     for (int i = 0; i < 12; i++) {
-        struct pond *pond = start((struct pond_options){.workers = 2});
+        struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
         atomic_store(&pond->orders.load_ms, i % 3 == 0 ? 20 : 0);
         pond_signal(pond, SIGHUP);
@@ -364,7 +349,7 @@ TEST(stopped_in_any_state)
 
 TEST(the_program_hears_of_it)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     POND_WAIT(atomic_load(&pond->ready_events) == 1);
     pond_command(pond, 0, POND_EXIT, 5);
@@ -375,5 +360,5 @@ TEST(the_program_hears_of_it)
               atomic_load(&pond->workers[0].ready_at));
     reload(pond, 1);
     POND_WAIT(atomic_load(&pond->end_events) == 2);
-    stop(pond);
+    pond_end(pond);
 }

@@ -8,15 +8,6 @@
 #include "os/clock.h"
 #include "runner.h"
 
-static struct pond *start(struct pond_options options)
-{
-    struct pond *pond = pond_new();
-
-    pond_start(pond, &options);
-    pond_wait_ready(pond);
-    return pond;
-}
-
 /* Ends within ms (more with a sanitizer), with status 0. */
 static void ends_within(struct pond *pond, int ms)
 {
@@ -26,7 +17,7 @@ static void ends_within(struct pond *pond, int ms)
 
 TEST(term_tells_all_to_drain_for_good)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     atomic_store(&pond->orders.drain_ms, 300);
     pond_signal(pond, SIGTERM);
@@ -45,7 +36,7 @@ TEST(int_and_quit_tell_all_to_quit)
     static const int signals[] = {SIGINT, SIGQUIT};
 
     for (int i = 0; i < 2; i++) {
-        struct pond *pond = start((struct pond_options){.workers = 2});
+        struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
         atomic_store(&pond->orders.drain_ms, 5000);
         CHECK_EQ(pond_stop(pond, signals[i]), 0);
@@ -58,7 +49,7 @@ TEST(int_and_quit_tell_all_to_quit)
 
 TEST(term_kills_after_the_graceful_timeout_and_says_what_it_cut)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2, .graceful_ms = 300});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .graceful_ms = 300});
 
     atomic_store(&pond->orders.stubborn, 1);
     pond_command(pond, 0, POND_SERVE, 0);
@@ -72,7 +63,7 @@ TEST(term_kills_after_the_graceful_timeout_and_says_what_it_cut)
 
 TEST(int_kills_after_a_second)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
     int64_t before = pond_now();
 
     atomic_store(&pond->orders.stubborn, 1);
@@ -87,7 +78,7 @@ TEST(a_second_int_kills_at_once)
     static const int seconds[] = {SIGINT, SIGQUIT, SIGTERM};
 
     for (int i = 0; i < 3; i++) {
-        struct pond *pond = start((struct pond_options){.workers = 2});
+        struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
         atomic_store(&pond->orders.stubborn, 1);
         pond_signal(pond, SIGINT);
@@ -101,7 +92,7 @@ TEST(a_second_int_kills_at_once)
 
 TEST(int_while_draining_hurries)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     atomic_store(&pond->orders.drain_ms, 30000);
     pond_signal(pond, SIGTERM);
@@ -113,7 +104,7 @@ TEST(int_while_draining_hurries)
 
 TEST(term_twice_is_term)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     atomic_store(&pond->orders.drain_ms, 400);
     pond_signal(pond, SIGTERM);
@@ -129,7 +120,7 @@ TEST(term_twice_is_term)
 /* Ctrl-C: everybody in the foreground gets the signal, the master alone acts on it. */
 TEST(int_to_the_whole_process_group)
 {
-    struct pond *pond = start((struct pond_options){.workers = 3});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3});
 
     CHECK_OK(kill(-pond->master, SIGINT));
     CHECK_EQ(pond_wait_end(pond, 2000), 0);
@@ -142,7 +133,7 @@ TEST(int_to_the_whole_process_group)
 /* As service managers do that signal every process of a unit. */
 TEST(term_to_the_whole_process_group)
 {
-    struct pond *pond = start((struct pond_options){.workers = 3});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3});
 
     CHECK_OK(kill(-pond->master, SIGTERM));
     CHECK_EQ(pond_wait_end(pond, 3000), 0);
@@ -190,7 +181,7 @@ TEST(while_a_worker_loads)
 TEST(while_workers_are_being_replaced)
 {
     for (int i = 0; i < 8; i++) {
-        struct pond *pond = start((struct pond_options){.workers = 4});
+        struct pond *pond = pond_begin((struct pond_options){.workers = 4});
 
         for (unsigned slot = 0; slot < 4; slot++)
             kill(atomic_load(&pond->workers[slot].pid), SIGKILL);
@@ -203,7 +194,7 @@ TEST(while_workers_are_being_replaced)
 TEST(while_the_zygote_is_dead)
 {
     for (int i = 0; i < 8; i++) {
-        struct pond *pond = start((struct pond_options){.workers = 2});
+        struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
         kill(atomic_load(&pond->zygote), SIGKILL);
         kill(atomic_load(&pond->workers[0].pid), SIGKILL);
@@ -215,7 +206,7 @@ TEST(while_the_zygote_is_dead)
 
 TEST(a_stopped_worker_and_a_stopped_zygote_are_killed)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2, .graceful_ms = 300});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .graceful_ms = 300});
 
     kill(atomic_load(&pond->workers[0].pid), SIGSTOP);
     kill(atomic_load(&pond->zygote), SIGSTOP);
@@ -225,7 +216,7 @@ TEST(a_stopped_worker_and_a_stopped_zygote_are_killed)
 
 TEST(with_no_graceful_timeout_to_speak_of)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2, .graceful_ms = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .graceful_ms = 1});
 
     atomic_store(&pond->orders.stubborn, 1);
     pond_signal(pond, SIGTERM);

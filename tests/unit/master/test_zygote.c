@@ -9,24 +9,9 @@
 #include "os/clock.h"
 #include "runner.h"
 
-static struct pond *start(struct pond_options options)
-{
-    struct pond *pond = pond_new();
-
-    pond_start(pond, &options);
-    pond_wait_ready(pond);
-    return pond;
-}
-
-static void stop(struct pond *pond)
-{
-    CHECK_EQ(pond_stop(pond, SIGTERM), 0);
-    pond_free(pond);
-}
-
 TEST(a_killed_zygote_is_replaced_and_workers_serve_on)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
     pid_t zygote = atomic_load(&pond->zygote);
 
     kill(zygote, SIGKILL);
@@ -39,25 +24,25 @@ TEST(a_killed_zygote_is_replaced_and_workers_serve_on)
     kill(pond_wait_life(pond, 0, 0), SIGKILL);
     pond_wait_life(pond, 0, 1);
     CHECK_EQ(atomic_load(&pond->ready_calls), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(zygote_and_workers_killed_together)
 {
-    struct pond *pond = start((struct pond_options){.workers = 3});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3});
 
     kill(atomic_load(&pond->zygote), SIGKILL);
     for (unsigned i = 0; i < 3; i++)
         kill(atomic_load(&pond->workers[i].pid), SIGKILL);
     for (unsigned i = 0; i < 3; i++)
         pond_wait_life(pond, i, 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* Orders that were under way when it died are given again. */
 TEST(killed_while_it_spawns_again_and_again)
 {
-    struct pond *pond = start((struct pond_options){.workers = 4});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 4});
 
     for (int i = 0; i < 5; i++) {
         pid_t zygote = atomic_load(&pond->zygote);
@@ -71,12 +56,12 @@ TEST(killed_while_it_spawns_again_and_again)
             POND_WAIT(pond_is_alive(atomic_load(&pond->workers[slot].pid)) &&
                       atomic_load(&pond->workers[slot].ready_at));
     }
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(code_that_is_broken_later_leaves_the_workers_serving)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
 
     atomic_store(&pond->orders.load_status, 4);
     kill(atomic_load(&pond->zygote), SIGKILL);
@@ -89,12 +74,12 @@ TEST(code_that_is_broken_later_leaves_the_workers_serving)
     CHECK_EQ(atomic_load(&pond->workers[1].starts), 1);
     atomic_store(&pond->orders.load_status, 0);
     pond_wait_life(pond, 1, 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(code_that_is_broken_later_without_preload)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2, .no_preload = true});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .no_preload = true});
 
     atomic_store(&pond->orders.load_status, 4);
     kill(pond_wait_life(pond, 0, 0), SIGKILL);
@@ -103,24 +88,24 @@ TEST(code_that_is_broken_later_without_preload)
     CHECK(pond_is_alive(atomic_load(&pond->workers[1].pid)));
     atomic_store(&pond->orders.load_status, 0);
     pond_wait_life(pond, 0, 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(a_zygotes_fork_fails_later)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
     atomic_store(&pond->orders.fork_failures, 2);
     kill(atomic_load(&pond->zygote), SIGKILL);
     pond_expect_log(pond, "the zygote cannot be started");
     pond_expect_log(pond, "a new zygote");
     CHECK_EQ(atomic_load(&pond->workers[0].starts), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(it_ignores_what_the_process_group_gets)
 {
-    struct pond *pond = start((struct pond_options){.workers = 1});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
     static const int signals[] = {SIGINT,  SIGTERM, SIGQUIT, SIGHUP,
                                   SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU};
 
@@ -130,12 +115,12 @@ TEST(it_ignores_what_the_process_group_gets)
     CHECK(pond_is_alive(atomic_load(&pond->zygote)));
     kill(pond_wait_life(pond, 0, 0), SIGKILL);
     pond_wait_life(pond, 0, 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 TEST(one_that_does_not_answer_is_killed)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2, .load_ms = 400});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .load_ms = 400});
 
     kill(atomic_load(&pond->zygote), SIGSTOP);
     kill(pond_wait_life(pond, 0, 0), SIGKILL);
@@ -143,7 +128,7 @@ TEST(one_that_does_not_answer_is_killed)
     pond_wait_life(pond, 0, 1);
     CHECK_EQ(atomic_load(&pond->workers[1].starts), 1);
     CHECK_EQ(pond_log_count(pond, "does not answer"), 1);
-    stop(pond);
+    pond_end(pond);
 }
 
 /* ---- the master is killed ----------------------------------------------------------------- */
@@ -161,12 +146,12 @@ static void kill_master(struct pond *pond)
 
 TEST(a_killed_master_leaves_nobody)
 {
-    kill_master(start((struct pond_options){.workers = 3}));
+    kill_master(pond_begin((struct pond_options){.workers = 3}));
 }
 
 TEST(a_killed_master_leaves_nobody_stopped_or_stubborn)
 {
-    struct pond *pond = start((struct pond_options){.workers = 3});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3});
 
     atomic_store(&pond->orders.stubborn, 1);
     kill(atomic_load(&pond->workers[1].pid), SIGSTOP);
@@ -176,7 +161,7 @@ TEST(a_killed_master_leaves_nobody_stopped_or_stubborn)
 
 TEST(a_killed_master_leaves_nobody_that_loads)
 {
-    struct pond *pond = start((struct pond_options){.workers = 2, .no_preload = true});
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .no_preload = true});
 
     atomic_store(&pond->orders.load_ms, 60000);
     kill(pond_wait_life(pond, 0, 0), SIGKILL);
