@@ -212,25 +212,22 @@ class Hooks:
         text = f"exception in the hook {name}\n" + "".join(lines).rstrip()
         self.server.log.error(text)
 
-    def _call(self, name: str, *args: Any) -> None:
-        """What it raises is logged, and nothing more."""
+    def _call(self, name: str, *args: Any) -> bool:
+        """What it raises is logged. False: it has raised."""
         if name not in self._functions:
-            return
+            return True
         try:
             self._functions[name](*args)
         except Exception as error:
             self._say(name, error)
+            return False
+        return True
 
     def _call_or_die(self, name: str, *args: Any) -> None:
-        if name not in self._functions:
-            return
-        try:
-            self._functions[name](*args)
-        except Exception as error:
-            self._say(name, error)
-            self._die(name)
+        if not self._call(name, *args):
+            self._die()
 
-    def _die(self, name: str) -> NoReturn:
+    def _die(self) -> NoReturn:
         sys.stderr.flush()
         raise SystemExit(EXIT_HOOK)
 
@@ -258,7 +255,7 @@ class Hooks:
                 logging.config.fileConfig(self._logs["logconfig"], disable_existing_loggers=False)
         except Exception as error:
             self._say(next(iter(self._logs)), error)
-            self._die("logconfig")
+            self._die()
 
     def on_starting(self) -> None:
         self._call_or_die("on_starting", self.server)

@@ -352,7 +352,8 @@ class _Run:
         _set_paths(self.config)
 
     def _warn(self, text: str) -> None:
-        _core.log(self.log_fd, WARNING, text)
+        if LEVELS.index(self.config.log_level) <= WARNING:
+            _core.log(self.log_fd, WARNING, text)
 
     def _freeze(self) -> None:
         freeze(self.log_fd, LEVELS.index(self.config.log_level), self.sockets)
@@ -373,7 +374,7 @@ class _Run:
         return (mode, identity.user if identity else -1, group)
 
     def _ready(self, workers: int, threads: int, load_time: float, addresses: list[str]) -> None:
-        if os.geteuid() == 0 and LEVELS.index(self.config.log_level) <= WARNING:
+        if os.geteuid() == 0:
             self._warn(AS_ROOT)
         if self.inherited is not None:
             try:

@@ -35,6 +35,16 @@ static PyObject *log_line(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyObject *mp_py_raise_os_error(int rc, const char *why)
+{
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", -rc, why ? why : strerror(-rc));
+    if (error) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return NULL;
+}
+
 static PyObject *check_address(PyObject *module MP_UNUSED, PyObject *args)
 {
     const char *spec;
@@ -46,12 +56,7 @@ static PyObject *check_address(PyObject *module MP_UNUSED, PyObject *args)
     int rc = mp_sockaddr_parse(spec, &addr, &fd, &why);
     if (rc == 0)
         Py_RETURN_NONE;
-    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", -rc, why ? why : strerror(-rc));
-    if (error) {
-        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-        Py_DECREF(error);
-    }
-    return NULL;
+    return mp_py_raise_os_error(rc, why);
 }
 
 static PyObject *check_access_format(PyObject *module MP_UNUSED, PyObject *args)

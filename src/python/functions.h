@@ -7,4 +7,7 @@
 
 extern PyMethodDef mp_py_functions[];
 
+/* Raises OSError of -rc, with why for its text (NULL: the system's). Always NULL. */
+PyObject *mp_py_raise_os_error(int rc, const char *why);
+
 #endif

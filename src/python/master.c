@@ -7,10 +7,8 @@
  */
 #include "python/master.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +16,7 @@
 #include "os/fd.h"
 #include "python/app.h"
 #include "python/failure.h"
+#include "python/functions.h"
 #include "python/hooks.h"
 #include "python/options.h"
 #include "python/sockets.h"
@@ -365,13 +364,6 @@ static void on_event(void *data, const struct mp_master_event *event)
     leave(self);
 }
 
-static int raise_errno(int rc)
-{
-    errno = -rc;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return -1;
-}
-
 static int master_init(PyObject *obj, PyObject *args, PyObject *kwargs)
 {
     struct mp_py_master *self = master_of(obj);
@@ -400,8 +392,10 @@ static int master_init(PyObject *obj, PyObject *args, PyObject *kwargs)
         .on_event = on_event,
     };
     int rc = mp_master_new(&self->options, &ops, &self->master);
-    if (rc < 0)
-        return raise_errno(rc);
+    if (rc < 0) {
+        (void)mp_py_raise_os_error(rc, NULL);
+        return -1;
+    }
     struct mp_py_state *state = mp_py_state_of(Py_TYPE(obj));
     if (state)
         state->log = *mp_master_log(self->master);
@@ -435,12 +429,7 @@ static PyObject *master_bind(PyObject *obj, PyObject *args)
     int rc = mp_master_bind(self->master, spec, backlog, &why);
     if (rc == 0)
         Py_RETURN_NONE;
-    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", -rc, why ? why : strerror(-rc));
-    if (error) {
-        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-        Py_DECREF(error);
-    }
-    return NULL;
+    return mp_py_raise_os_error(rc, why);
 }
 
 /* Signals, and so forking with care, belong to the main thread of the main interpreter. */
@@ -498,10 +487,8 @@ static PyObject *master_inherit(PyObject *obj, PyObject *args)
     if (!PyArg_ParseTuple(args, "s:inherit", &text) || check_idle(self) < 0)
         return NULL;
     int rc = mp_master_inherit(self->master, text);
-    if (rc < 0) {
-        raise_errno(rc);
-        return NULL;
-    }
+    if (rc < 0)
+        return mp_py_raise_os_error(rc, NULL);
     Py_RETURN_NONE;
 }
 
@@ -517,10 +504,8 @@ static PyObject *master_embed(PyObject *obj, PyObject *args)
         return NULL;
     }
     int rc = mp_master_embed(self->master, link, (pid_t)parent);
-    if (rc < 0) {
-        raise_errno(rc);
-        return NULL;
-    }
+    if (rc < 0)
+        return mp_py_raise_os_error(rc, NULL);
     Py_RETURN_NONE;
 }
 
