@@ -7,7 +7,6 @@ each of these.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -58,6 +57,8 @@ def sockets() -> dict[int, str]:
 
 def _peer(fd: int) -> str:
     """Whom a stream is connected to; nothing when it is none, or is not."""
+    import socket  # here: an application that has connected has it already, others need not
+
     with suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
         if sock.type != socket.SOCK_STREAM:
             return ""

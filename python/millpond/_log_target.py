@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,18 +37,23 @@ class Datagrams:
 
     def open(self, option: str) -> tuple[int, str]:
         """A socket, and the address to send to as the core reads it. ConfigError: it is not there."""
+        import socket  # here: it costs `import millpond` more than the rest of this module does
+
         if self.path:
             if not Path(self.path).is_socket():
                 raise ConfigError(
                     f"{option} {self.protocol}: there is no socket {self.path}. Is it running?"
                 )
-            family, where = socket.AF_UNIX, f"unix:{os.path.abspath(self.path)}"
+            family: int = socket.AF_UNIX
+            where = f"unix:{os.path.abspath(self.path)}"
         else:
             family, where = self._resolve(option)
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         return sock.detach(), where
 
-    def _resolve(self, option: str) -> tuple[socket.AddressFamily, str]:
+    def _resolve(self, option: str) -> tuple[int, str]:
+        import socket
+
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)
         except (OSError, UnicodeError) as error:
