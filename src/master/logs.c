@@ -51,7 +51,7 @@ int mp_logs_init(struct mp_master *master)
     master->logs.losses = memory;
     master->options.log.sink.loss = &master->logs.losses[MP_LOG_OF_ERRORS];
     master->options.worker.access_sink.loss = &master->logs.losses[MP_LOG_OF_ACCESS];
-    master->logs.clock = mp_clock_wall() - mp_clock_now();
+    master->logs.clock = mp_clock_wall() - mp_clock_boot();
     return 0;
 }
 
@@ -170,10 +170,11 @@ static void look_at_loss(struct mp_master *master, unsigned which)
 
 /* ---- the clock ------------------------------------------------------------------------------ */
 
-/* Everything is timed by another clock, but stamps and dates are not. */
+/* Everything is timed by another clock, but stamps and dates are not. A machine that has slept has
+ * not been set. */
 static void look_at_clock(struct mp_master *master)
 {
-    int64_t clock = mp_clock_wall() - mp_clock_now();
+    int64_t clock = mp_clock_wall() - mp_clock_boot();
     int64_t step = clock - master->logs.clock;
     char text[32];
 

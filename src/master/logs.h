@@ -25,7 +25,7 @@ struct mp_logs {
     struct mp_log_loss *losses; /* [MP_LOGS], shared with all processes */
     struct mp_log_watch watches[MP_LOGS];
     int64_t look_at;
-    int64_t clock; /* ns: the wall clock, less the monotonic one */
+    int64_t clock; /* ns: the wall clock, less the time since boot */
 };
 
 /* Memory for the counters. 0 or -errno. */

@@ -25,6 +25,11 @@ int64_t mp_clock_now(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t mp_clock_boot(void)
+{
+    return read_clock(CLOCK_BOOTTIME);
+}
+
 int64_t mp_clock_wall(void)
 {
     return read_clock(CLOCK_REALTIME);

@@ -11,6 +11,7 @@
 #define MP_NSEC_PER_USEC INT64_C(1000)
 
 int64_t mp_clock_now(void);          /* CLOCK_MONOTONIC (vDSO, no system call) */
+int64_t mp_clock_boot(void);         /* CLOCK_BOOTTIME: as now, and runs while the machine sleeps */
 int64_t mp_clock_wall(void);         /* CLOCK_REALTIME */
 int64_t mp_clock_wall_seconds(void); /* CLOCK_REALTIME_COARSE, whole seconds */
 int64_t mp_clock_thread_cpu(void);   /* CPU time of the calling thread; a system call */

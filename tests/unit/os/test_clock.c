@@ -24,6 +24,16 @@ TEST(monotonic_time_does_not_fall_and_measures_a_sleep)
     CHECK(mp_clock_now() - start >= 20 * MP_NSEC_PER_MSEC);
 }
 
+/* That of the boot runs while the machine sleeps, so it is never behind. */
+TEST(the_clock_of_the_boot_goes_on_too)
+{
+    int64_t start = mp_clock_boot();
+
+    CHECK(start >= mp_clock_now() - MP_NSEC_PER_SEC);
+    usleep(20000);
+    CHECK(mp_clock_boot() - start >= 20 * MP_NSEC_PER_MSEC);
+}
+
 TEST(wall_clocks_agree_with_time)
 {
     time_t before = time(NULL);
