@@ -2,7 +2,8 @@
 /*
  * The other side of an upgrade: a master that was started to follow another one (upgrade.c). Its
  * sockets are the other's, as far as the addresses are the same; when its first workers serve, it
- * takes over the files, tells the other, and is a master like any.
+ * takes over the files and tells the other. The other answers by closing the link; from then on
+ * this one speaks to the service manager, and is a master like any.
  *
  * If the other dies before that, this one goes on: somebody has to serve.
  */
@@ -117,7 +118,17 @@ void mp_handover_claim(struct mp_master *master)
     mp_control_socket_open(master, true);
     if (handover->link >= 0)
         (void)mp_socket_send_msg(handover->link, &message, sizeof(message), -1);
-    mp_fd_close(&handover->link);
+}
+
+static void on_end(struct mp_master *master, int64_t now)
+{
+    mp_fd_close(&master->handover.link);
+    mp_notify_speak(master, now);
+    if (!master->handover.pending || master->stage != MP_STAGE_RUNNING)
+        return;
+    mp_log(&master->options.log, MP_LOG_WARNING,
+           "the master before this one has ended: going on without it");
+    mp_listeners_claim(master); /* they have no other owner now */
 }
 
 void mp_handover_read(struct mp_master *master, int64_t now)
@@ -130,14 +141,11 @@ void mp_handover_read(struct mp_master *master, int64_t now)
 
         if (n == -EAGAIN)
             return;
-        if (n == sizeof(message) && message.verb == MP_UPGRADE_STOP) {
-            mp_fd_close(&handover->link);
+        if (n == sizeof(message) && message.verb == MP_UPGRADE_STOP)
+            mp_stop_ask(master, !master->ever_ready, "the master before this one stops", now);
+        else if (n == sizeof(message) && message.verb == MP_UPGRADE_QUIT)
             mp_stop_ask(master, true, "the master before this one stops", now);
-        } else if (n <= 0 && n != -EMSGSIZE) {
-            mp_log(&master->options.log, MP_LOG_WARNING,
-                   "the master before this one has ended: going on without it");
-            mp_fd_close(&handover->link);
-            mp_listeners_claim(master); /* they have no other owner now */
-        }
+        else if (n <= 0 && n != -EMSGSIZE)
+            on_end(master, now);
     }
 }

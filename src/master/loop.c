@@ -101,9 +101,9 @@ static void tick(struct mp_master *master)
     mp_stop_tick(master, now);
     mp_zygote_handle_tick(master, now);
     mp_reload_tick(master, now);
+    mp_notify_tick(master, now);
     mp_upgrade_tick(master, now);
     mp_crew_tick(master, now);
-    mp_notify_tick(master, now);
 }
 
 void mp_loop_run(struct mp_master *master)

@@ -3,6 +3,12 @@
  * Telling never blocks: what the manager has no room for is kept, and tried again. A manager that
  * is not there any more (which would be odd) is given up, with a line in the log.
  *
+ * A manager listens to the service's main process only, so the last that a master says before it is
+ * followed by another is who that is, and the other is silent until it knows that this was said:
+ *
+ *    old   READY ... MAINPID=new |
+ *    new                         | READY, STATUS ... (handover.c)
+ *
  * The status is made anew each STATUS_PERIOD, and sent if it is another.
  */
 #include "master/notify.h"
@@ -20,15 +26,16 @@
 
 #define STATUS_PERIOD (3 * MP_NSEC_PER_SEC)
 #define RETRY_PERIOD (100 * MP_NSEC_PER_MSEC)
+#define LAST_WORD_TIMEOUT (10 * MP_NSEC_PER_SEC)
 
 void mp_notify_init(struct mp_master *master, int64_t now)
 {
     struct mp_notify *notify = &master->notify;
 
     memset(notify, 0, sizeof(*notify));
-    notify->wanted = master->options.notify_socket != NULL;
-    if (!notify->wanted)
+    if (!master->options.notify_socket || master->handover.link >= 0)
         return;
+    notify->wanted = true;
     notify->watchdog = master->options.notify_watchdog / 2;
     notify->watchdog_due = now;
     notify->status_due = now + STATUS_PERIOD;
@@ -55,7 +62,7 @@ static void MP_PRINTF(3, 4) tell(struct mp_master *master, int64_t now, const ch
     struct mp_notify *notify = &master->notify;
     va_list arguments;
 
-    if (!notify->wanted)
+    if (!notify->wanted || notify->last_deadline)
         return;
     va_start(arguments, format);
     vsnprintf(notify->pending, sizeof(notify->pending), format, arguments);
@@ -98,7 +105,7 @@ static void tell_status(struct mp_master *master, int64_t now)
 void mp_notify_ready(struct mp_master *master, int64_t now)
 {
     tell(master, now, "READY=1");
-    if (master->notify.wanted)
+    if (master->notify.wanted && !master->notify.last_deadline)
         tell_status(master, now);
 }
 
@@ -110,15 +117,43 @@ void mp_notify_reloading(struct mp_master *master, int64_t now)
 void mp_notify_stopping(struct mp_master *master, int64_t now)
 {
     tell(master, now, "STOPPING=1");
-    if (master->notify.wanted)
+    if (master->notify.wanted && !master->notify.last_deadline)
         tell_status(master, now);
 }
 
-/* Once, and not kept for another try: what comes after it would be the wrong process's. */
+/* Until it is said, or too late. */
+static void tick_last_word(struct mp_master *master, int64_t now)
+{
+    struct mp_notify *notify = &master->notify;
+
+    if (notify->retry_due && now >= notify->last_deadline) {
+        mp_log(&master->options.log, MP_LOG_ERROR,
+               "the service manager reads nothing, and was not told %s", notify->pending);
+        notify->retry_due = 0;
+    } else if (notify->retry_due && now >= notify->retry_due) {
+        notify->retry_due = send_text(master, notify->pending) ? 0 : now + RETRY_PERIOD;
+    }
+    if (!notify->retry_due)
+        notify->wanted = false;
+}
+
 void mp_notify_hand_over(struct mp_master *master, pid_t pid, int64_t now)
 {
     tell(master, now, "MAINPID=%d", (int)pid);
-    master->notify.wanted = false;
+    master->notify.last_deadline = now + LAST_WORD_TIMEOUT;
+    mp_notify_tick(master, now);
+}
+
+bool mp_notify_is_silent(const struct mp_master *master)
+{
+    return !master->notify.wanted;
+}
+
+void mp_notify_speak(struct mp_master *master, int64_t now)
+{
+    mp_notify_init(master, now);
+    if (master->announced && master->stage == MP_STAGE_RUNNING)
+        mp_notify_ready(master, now);
 }
 
 void mp_notify_tick(struct mp_master *master, int64_t now)
@@ -127,6 +162,10 @@ void mp_notify_tick(struct mp_master *master, int64_t now)
 
     if (!notify->wanted)
         return;
+    if (notify->last_deadline) {
+        tick_last_word(master, now);
+        return;
+    }
     if (notify->retry_due && now >= notify->retry_due)
         notify->retry_due = send_text(master, notify->pending) ? 0 : now + RETRY_PERIOD;
     /* A sign of life that finds no room is not missed: others are there, unread. */
@@ -145,6 +184,9 @@ int64_t mp_notify_next_look(const struct mp_master *master)
 
     if (!notify->wanted)
         return MP_HANDLE_NEVER;
+    if (notify->last_deadline)
+        return notify->retry_due < notify->last_deadline ? notify->retry_due
+                                                         : notify->last_deadline;
     next = notify->status_due;
     if (notify->retry_due && notify->retry_due < next)
         next = notify->retry_due;

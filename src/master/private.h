@@ -109,7 +109,9 @@ struct mp_reload {
 
 enum mp_upgrade_verb {
     MP_UPGRADE_READY = 1, /* new master to old: serves, and owns the files */
-    MP_UPGRADE_STOP,      /* old master to new: stops, and so does the new one */
+    /* Old master to new: stops, and so does the new one. */
+    MP_UPGRADE_STOP, /* gracefully, if it serves */
+    MP_UPGRADE_QUIT, /* at once */
 };
 
 struct mp_upgrade_message {
@@ -134,7 +136,7 @@ struct mp_inherited {
 /* Of a master that follows another. */
 struct mp_handover {
     bool pending; /* nothing has been taken over yet */
-    int link;     /* owned; -1: none, or it has ended */
+    int link;     /* owned; -1: none, or the one before has nothing to say any more, or has ended */
     struct mp_inherited *inherited;
     size_t count;
 };
@@ -409,7 +411,7 @@ bool mp_upgrade_on_death(struct mp_master *master, pid_t pid, int status, uint64
                          int64_t now);
 void mp_upgrade_tick(struct mp_master *master, int64_t now);
 int64_t mp_upgrade_next_look(const struct mp_master *master);
-void mp_upgrade_stop(struct mp_master *master, int64_t now);
+void mp_upgrade_stop(struct mp_master *master, bool quick, int64_t now);
 /* None is under way that would be left behind. */
 bool mp_upgrade_is_over(const struct mp_master *master);
 

@@ -54,7 +54,7 @@ static void enter_draining(struct mp_master *master, int64_t now)
     mp_notify_stopping(master, now);
     mp_listeners_close(master);
     mp_reload_stop(master, master->stop_deadline);
-    mp_upgrade_stop(master, now);
+    mp_upgrade_stop(master, false, now);
     drain_when_released(master, now);
 }
 
@@ -66,7 +66,7 @@ static void enter_quitting(struct mp_master *master, int64_t now)
     mp_listeners_close(master);
     mp_reload_stop(master, master->stop_deadline);
     mp_crew_stop(master, MP_WORKER_QUIT, now, master->stop_deadline);
-    mp_upgrade_stop(master, now);
+    mp_upgrade_stop(master, true, now);
 }
 
 /* why: for the log, or NULL. */
@@ -78,7 +78,7 @@ static void enter_killing(struct mp_master *master, const char *why, int64_t now
     for (unsigned i = 0; i < MP_ZYGOTES; i++)
         mp_zygote_handle_kill(&master->zygotes[i]);
     mp_crew_kill_all(master, why, now);
-    mp_upgrade_stop(master, now);
+    mp_upgrade_stop(master, true, now);
 }
 
 static void report_start(const struct mp_master *master, bool quick, const char *who)

@@ -8,6 +8,9 @@
  *     ^                   | ended, or too late: killed
  *     +-------------------+
  *
+ * The link between the two is closed by this one, when it has said its last word to the service
+ * manager. If this one is told to stop before it knows of READY, so is the other, and waited for.
+ *
  * Until READY nothing is changed here: whatever is wrong with the other, this one goes on. Both
  * listen in between; the kernel gives a connection to either.
  */
@@ -167,16 +170,25 @@ static void forget(struct mp_upgrade *upgrade)
     upgrade->deadline = MP_HANDLE_NEVER;
 }
 
+/* The other may speak. */
+static void close_when_silent(struct mp_master *master)
+{
+    if (master->upgrade.done && mp_notify_is_silent(master))
+        mp_fd_close(&master->upgrade.link);
+}
+
 static void hand_over(struct mp_master *master, int64_t now)
 {
     char who[64];
 
+    mp_listeners_disown(master);
+    if (master->stage != MP_STAGE_RUNNING) /* it was told to stop, too */
+        return;
     snprintf(who, sizeof(who), "the new master (pid %d) serves", (int)master->upgrade.pid);
     master->upgrade.done = true;
-    mp_fd_close(&master->upgrade.link);
     master->upgrade.deadline = MP_HANDLE_NEVER;
-    mp_listeners_disown(master);
     mp_notify_hand_over(master, master->upgrade.pid, now);
+    close_when_silent(master);
     mp_stop_ask(master, false, who, now);
 }
 
@@ -228,6 +240,7 @@ void mp_upgrade_tick(struct mp_master *master, int64_t now)
     struct mp_upgrade *upgrade = &master->upgrade;
     char time[32];
 
+    close_when_silent(master);
     if (upgrade->wanted && master->ever_ready && master->stage == MP_STAGE_RUNNING)
         begin(master, now);
     if (upgrade->pid == 0 || now < upgrade->deadline)
@@ -247,19 +260,19 @@ int64_t mp_upgrade_next_look(const struct mp_master *master)
 }
 
 /* This one is to stop for another reason: so is that which was to follow it. */
-void mp_upgrade_stop(struct mp_master *master, int64_t now)
+void mp_upgrade_stop(struct mp_master *master, bool quick, int64_t now)
 {
-    const struct mp_upgrade_message message = {.verb = MP_UPGRADE_STOP};
+    const struct mp_upgrade_message message = {.verb = quick ? MP_UPGRADE_QUIT : MP_UPGRADE_STOP};
     struct mp_upgrade *upgrade = &master->upgrade;
 
     if (upgrade->pid == 0 || upgrade->done)
         return;
     if (upgrade->link >= 0)
         (void)mp_socket_send_msg(upgrade->link, &message, sizeof(message), -1);
-    upgrade->deadline = now + LEAVE_TIMEOUT;
+    upgrade->deadline = (quick ? now : master->stop_deadline) + LEAVE_TIMEOUT;
 }
 
 bool mp_upgrade_is_over(const struct mp_master *master)
 {
-    return master->upgrade.pid == 0 || master->upgrade.done;
+    return master->upgrade.pid == 0 || (master->upgrade.done && master->upgrade.link < 0);
 }

@@ -8,12 +8,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from support.patience import stretched, wait_until
+from support.processes import is_alive, is_stopped
 from support.server import command, environment
 
 APP = """\
@@ -22,6 +24,16 @@ VERSION = {version}
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"{{VERSION}} {{os.getppid()}}".encode()]
+"""
+
+# Each says that it is there, and takes a second to serve.
+SLOW_WORKERS = """\
+import time
+def in_worker():
+    with open("forked", "a") as file:
+        file.write("2")
+    time.sleep(1)
+os.register_at_fork(after_in_child=in_worker)
 """
 
 
@@ -65,14 +77,27 @@ class Upgraded:
         version, pid = answer.rpartition(b"\r\n\r\n")[2].decode().split()
         return version, int(pid)
 
+    def ask_many(self) -> set[tuple[str, int] | None]:
+        """Many at a time: one after the other may meet the same worker each time."""
+        with ThreadPoolExecutor(16) as pool:
+            return set(pool.map(lambda _: self.ask(), range(64)))
+
     def says(self, text: str, times: int = 1) -> None:
         wait_until(lambda: self.log.read_text().count(text) >= times, 20, text)
+
+    def begin(self) -> int:
+        """Returns the pid of the new master, which starts."""
+        os.kill(self.first.pid, signal.SIGUSR2)
+        self.says("a new master (pid")
+        new = int(self.log.read_text().split("a new master (pid ")[1].split(")")[0])
+        self.pids.append(new)
+        return new
 
     def upgrade(self) -> int:
         """Returns the pid of the new master, when it alone serves."""
         old = self.pids[-1]
         os.kill(old, signal.SIGUSR2)
-        wait_until(lambda: not _is_alive(old), 20, "the end of the old master")
+        wait_until(lambda: not is_alive(old), 20, "the end of the old master")
         found = self.ask()
         assert found is not None
         self.pids.append(found[1])
@@ -83,15 +108,7 @@ class Upgraded:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         self.first.wait(stretched(30))
-        wait_until(lambda: not any(map(_is_alive, self.pids)), 20, "the end")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+        wait_until(lambda: not any(map(is_alive, self.pids)), 20, "the end")
 
 
 @contextmanager
@@ -149,10 +166,7 @@ def test_code_that_does_not_load_leaves_the_old_master(server: Upgraded) -> None
 
 def test_a_new_master_that_is_killed(server: Upgraded) -> None:
     server.write("__import__('time').sleep(600)")
-    os.kill(server.first.pid, signal.SIGUSR2)
-    server.says("a new master (pid")
-    new = int(server.log.read_text().split("a new master (pid ")[1].split(")")[0])
-    server.pids.append(new)
+    new = server.begin()
     os.kill(server.first.pid, signal.SIGUSR2)
     server.says("an upgrade is under way already")
     os.kill(new, signal.SIGKILL)
@@ -162,10 +176,7 @@ def test_a_new_master_that_is_killed(server: Upgraded) -> None:
 
 def test_an_old_master_that_dies_meanwhile(server: Upgraded) -> None:
     server.write("__import__('time').sleep(1) or 2")
-    os.kill(server.first.pid, signal.SIGUSR2)
-    server.says("a new master (pid")
-    new = int(server.log.read_text().split("a new master (pid ")[1].split(")")[0])
-    server.pids.append(new)
+    new = server.begin()
     server.first.kill()
     server.first.wait()
     wait_until(lambda: (server.ask() or ("", 0))[1] == new, 20, "the new master")
@@ -176,13 +187,29 @@ def test_an_old_master_that_dies_meanwhile(server: Upgraded) -> None:
 
 def test_stopped_meanwhile_both_end(server: Upgraded) -> None:
     server.write("__import__('time').sleep(600)")
-    os.kill(server.first.pid, signal.SIGUSR2)
-    server.says("a new master (pid")
-    new = int(server.log.read_text().split("a new master (pid ")[1].split(")")[0])
-    server.pids.append(new)
+    new = server.begin()
     server.first.terminate()
     assert server.first.wait(stretched(30)) == 0
-    wait_until(lambda: not _is_alive(new), 20, "the end of the new master")
+    wait_until(lambda: not is_alive(new), 20, "the end of the new master")
+    assert not server.path.exists()
+
+
+def test_stopped_when_the_new_one_serves_already(server: Upgraded) -> None:
+    """Before the masters know: the new one's workers have requests to finish, too."""
+    server.write(f"2\n{SLOW_WORKERS}")
+    new = server.begin()
+    forked = server.folder / "forked"
+    wait_until(lambda: forked.exists() and forked.read_text() == "2" * 2, 20, "its two workers")
+    os.kill(new, signal.SIGSTOP)
+    wait_until(lambda: is_stopped(new), 10, "the new master held")
+    wait_until(lambda: ("2", new) in server.ask_many(), 20, "a worker of the new master")
+    server.first.terminate()
+    server.says("SIGTERM: finishing what is being served")
+    os.kill(new, signal.SIGCONT)
+    assert server.first.wait(stretched(30)) == 0
+    server.says("the master before this one stops: finishing what is being served")
+    wait_until(lambda: not is_alive(new), 20, "the end of the new master")
+    assert "upgrade has failed" not in server.log.read_text()
     assert not server.path.exists()
 
 
@@ -199,7 +226,7 @@ def test_no_request_is_lost(server: Upgraded) -> None:
             versions.append(found[0])
             if found[1] not in server.pids:
                 server.pids.append(found[1])
-            if found[0] == str(version) and not _is_alive(server.pids[-2]):
+            if found[0] == str(version) and not is_alive(server.pids[-2]):
                 break
         else:
             pytest.fail("the new master does not serve alone")

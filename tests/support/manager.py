@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from support.patience import wait_until
@@ -59,6 +60,15 @@ class Manager:
 
     def __exit__(self, *_: object) -> None:
         self.sock.close()
+
+    def fill(self) -> None:
+        """Until it is read, nobody can tell it anything."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.connect(self.sock.getsockname())
+            with suppress(BlockingIOError):
+                while True:
+                    sock.send(b"FILL=1")
 
     def listen(self) -> list[str]:
         """Every line so far."""
