@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import gc
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ INFO = 1
 WARNING = 2
 ERROR = 3
 EXIT_LOAD = 3
+PATIENCE = 2.0  # seconds that an end may take before it is said what takes so long
 
 
 def _line_buffered() -> None:
@@ -87,7 +90,26 @@ def flush() -> None:
             continue
 
 
-def exit_process(status: int, graceful: bool) -> None:
+def _tell_who_is_waited_for(log_fd: int) -> None:
+    """On a thread of its own: an end that takes long has its reason in the log."""
+    time.sleep(PATIENCE)
+    names = [
+        one.name
+        for one in threading.enumerate()
+        if not one.daemon
+        and one is not threading.main_thread()
+        and not isinstance(one, threading._DummyThread)  # the pool's, which have ended
+    ]
+    if names:
+        _core.log(
+            log_fd,
+            WARNING,
+            f"the end of this process waits for threads of the application: {', '.join(names)}. One "
+            "that need not come to its end is started with daemon=True",
+        )
+
+
+def exit_process(status: int, graceful: bool, log_fd: int = 2) -> None:
     """Ends a zygote or a worker as the interpreter would end, without tearing it down.
 
     Not graceful: other threads may be inside the application still, and nothing may be run that
@@ -95,6 +117,7 @@ def exit_process(status: int, graceful: bool) -> None:
     """
     if graceful:
         try:
+            _thread.start_new_thread(_tell_who_is_waited_for, (log_fd,))
             threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
         except BaseException:

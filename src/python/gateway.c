@@ -120,14 +120,21 @@ void mp_py_gateway_enter(struct mp_py_gateway *gateway)
 
 /* ---- threads ----------------------------------------------------------------------------- */
 
-/* Names the thread for module threading, and so for logging. To it, the thread is a foreign one. */
-static int name_thread(struct mp_py_state *state, unsigned index)
+/*
+ * Introduces the thread to module threading, to which it is a foreign one: gives it its name, which
+ * logging shows, and makes it no daemon. That has no meaning for the thread itself, but a thread
+ * that a handler starts inherits it, and the end of a daemon is not waited for: its work would be
+ * lost when the worker ends. The property cannot be set of a thread that runs; what it shows can.
+ */
+static int introduce_thread(struct mp_py_state *state, unsigned index)
 {
     PyObject *thread = PyObject_CallNoArgs(state->current_thread);
     if (!thread)
         return -1;
     PyObject *name = PyUnicode_FromFormat("millpond-%u", index + 1);
     int rc = name ? PyObject_SetAttr(thread, state->names[MP_PY_NAME_NAME], name) : -1;
+    if (rc == 0)
+        rc = PyObject_SetAttr(thread, state->names[MP_PY_NAME_DAEMONIC], Py_False);
     Py_XDECREF(name);
     Py_DECREF(thread);
     return rc;
@@ -139,7 +146,7 @@ PyThreadState *mp_py_gateway_attach(struct mp_py_gateway *gateway, unsigned inde
     if (!tstate)
         return NULL;
     PyEval_RestoreThread(tstate);
-    if (name_thread(gateway->state, index) == 0)
+    if (introduce_thread(gateway->state, index) == 0)
         return tstate;
     mp_py_failure_exception(gateway->state, &gateway->log, NULL, "a thread cannot be started");
     mp_py_gateway_detach(tstate);

@@ -54,6 +54,7 @@
     X(HANDLE_ERROR, "handle_error")                                                                \
     X(HEADERS, "headers")                                                                          \
     X(NAME, "name")                                                                                \
+    X(DAEMONIC, "_daemonic")                                                                       \
     X(RAW, "raw")                                                                                  \
     X(READ, "read")                                                                                \
     X(PROXY_WAIT, "millpond.proxy_wait")                                                           \

@@ -6,8 +6,10 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -34,9 +36,9 @@ def last(event):
     say("thread")
 
 def first_request():
-    # Not a daemon: its end is waited for, as at the end of any program.
+    # No daemon, like any thread that does not ask for it: its end is waited for.
     event = threading.Event()
-    threading.Thread(target=last, args=(event,), daemon=False).start()
+    threading.Thread(target=last, args=(event,)).start()
     threading._register_atexit(event.set)
 
 once = threading.Lock()
@@ -133,3 +135,32 @@ def test_when_workers_leave(server: Server, act: Callable[[Server], None], leave
     wait_until(lambda: len(workers & server.said("atexit")) == leave, 20, "the end of workers")
     server.check(workers & server.said("atexit"))
     server.stop()
+
+
+ENDLESS = """\
+import threading, time
+
+def application(environ, start_response):
+    daemon = environ["PATH_INFO"] == "/daemon"
+    threading.Thread(target=time.sleep, args=(3600,), name="poller", daemon=daemon).start()
+    start_response("200 OK", [])
+    return [str(threading.current_thread().daemon).encode()]
+"""
+
+
+@pytest.mark.parametrize("path", ["/daemon", "/"])
+def test_a_thread_that_never_ends(start: Callable[..., Any], tmp_path: Path, path: str) -> None:
+    """What holds the end is named, and held no longer than the graceful timeout."""
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    server = start("endless", "--chdir", str(tmp_path), "--graceful-timeout", "4")
+    assert server.get(path).text == "False"
+    if path == "/":
+        server.allow("waits for threads", "not finished within the graceful timeout")
+    began = time.monotonic()
+    server.send_signal(signal.SIGTERM)
+    server.wait_exit(0)
+    if path == "/daemon":
+        assert "waits for threads" not in server.log
+        assert time.monotonic() - began < stretched(3)
+    else:
+        server.expect("waits for threads of the application: poller")
