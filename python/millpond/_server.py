@@ -7,7 +7,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,7 @@ class _Run:
         _set_paths(config)
         self.sinks: list[Sink | None] = [None, None]
         self.log_paths: list[str | None] = [None, None]
+        self.made: list[str] = []  # files of logs that were not there before
         self.log_fd = self._open_log(0, "--error-logfile", config.error_logfile, 2)
         self.access_fd = -1
         if config.access_logfile is not None:
@@ -194,12 +197,20 @@ class _Run:
             facility = FACILITIES[self.config.syslog_facility]
             self.sinks[which] = (daemon.protocol, address, facility, self.config.syslog_prefix)
             return fd
-        self.log_paths[which] = os.path.abspath(target)
+        path = self.log_paths[which] = os.path.abspath(target)
+        if not os.path.lexists(path):
+            self.made.append(path)
         try:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             return open_log(target, flags, 0o640, self.identity)
         except OSError as error:
             raise ConfigError(f"{option} {target}: {error.strerror}") from None
+
+    def leave_no_trace(self) -> None:
+        """Removes the logs that were made: nothing has been written yet."""
+        for path in self.made:
+            with suppress(OSError):
+                os.unlink(path)
 
     def _choose_control(self) -> Path | None:
         """Before the folder changes."""
@@ -435,12 +446,16 @@ class _Run:
             self.pidfile = PidFile(os.path.abspath(self.config.pidfile))
             self.pidfile.create(self.identity, replaces)
 
-    def _become(self, master: _core.Master) -> None:
-        """The last that is done as root. What the application expects of a user's environment is the
-        user's."""
+    def become_user(self) -> None:
+        """What the application expects of a user's environment is the user's, too."""
         if self.identity is not None:
             self.identity.become()
             os.environ.update(self.identity.variables)
+
+    def _become(self, master: _core.Master) -> None:
+        """The last that is done as root."""
+        if self.identity is not None:
+            self.become_user()
             if self.start is not None:  # who follows this one is that user, too
                 program, arguments, environment, folder = self.start
                 environment = _with_variables(environment, self.identity.variables)
@@ -472,7 +487,7 @@ class _Run:
                 configure=self._configure,
                 load=self._load,
                 freeze=self._freeze,
-                exit=exit_process,
+                exit=partial(exit_process, log_fd=self.log_fd),
                 ready=self._ready,
                 event=self._event,
                 hooks=_Calls(self),
@@ -533,6 +548,8 @@ def load_once(again: Again) -> int:
             _core.check_address(spec)
         except OSError as error:
             raise explain(spec, error) from None
+    run.leave_no_trace()
+    run.become_user()
     _set_environment(run.config)
     load_application(run.target, -1)
     return 0

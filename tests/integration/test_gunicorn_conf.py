@@ -92,6 +92,18 @@ def test_check_config_loads_the_application() -> None:
     assert "nowhere" in result.err
 
 
+def test_check_config_leaves_no_trace(tmp_path: Path) -> None:
+    """A log that root has made while it looked is one that the server could not write."""
+    kept = tmp_path / "error.log"
+    kept.touch()
+    access = tmp_path / "access.log"
+    line = ("--error-logfile", str(kept), "--access-logfile", str(access))
+    assert millpond("--check-config", *line, APP).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["error.log"]
+    result = millpond("--check-config", "--access-logfile", str(tmp_path / "none" / "log"), APP)
+    assert result.code == 2 and "--access-logfile" in result.err
+
+
 def test_print_config_says_where_values_come_from() -> None:
     result = millpond(
         "--print-config", "-c", str(FILES / "plain.conf.py"), "--threads", "3", APP,

@@ -231,3 +231,17 @@ def test_what_cannot_be_is_refused(options: tuple[str, ...], text: str) -> None:
     assert result.code == 2
     assert text in result.err
     assert len(result.lines) == 1
+
+
+@needs_reach
+def test_check_config_loads_as_the_user(tmp_path: Path) -> None:
+    (tmp_path / "who_am_i.py").write_text(
+        "import os\nprint(os.getresuid(), os.environ['HOME'])\napplication = len\n"
+    )
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o755)
+    result = millpond("--check-config", "--user", USER, "--chdir", str(tmp_path), "who_am_i")
+    entry = pwd.getpwnam(USER)
+    assert result.code == 0, result.err
+    assert f"{(entry.pw_uid,) * 3} {entry.pw_dir}" in result.out
