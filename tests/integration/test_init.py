@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.patience import stretched, wait_until
+from support.processes import read_process
 from support.server import command, environment, reserve_port
 from support.wire import Wire, head
 
@@ -85,11 +86,8 @@ def _no_zombies(container: Container) -> Iterator[None]:
     yield
 
     def settled() -> bool:
-        states = [
-            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            for pid in _children(container.init)
-        ]
-        return len(states) == before and "Z" not in states
+        children = [read_process(pid) for pid in _children(container.init)]
+        return len(children) == before and all(one and not one.is_zombie for one in children)
 
     wait_until(settled, 10, "that what has ended was reaped")
 
