@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from gunicorn.config import KNOWN_SETTINGS
 
 from millpond._config import KINDS, ConfigError
 from millpond._gunicorn import HOOKS, NO_HOOKS, SETTINGS
@@ -400,8 +401,7 @@ def test_what_is_no_size(text: str) -> None:
 
 
 def test_the_table_knows_all_of_gunicorn() -> None:
-    config = pytest.importorskip("gunicorn.config")
-    names = {setting.name for setting in config.KNOWN_SETTINGS} - {"config"}
+    names = {setting.name for setting in KNOWN_SETTINGS} - {"config"}
     assert names <= {*SETTINGS, *HOOKS, *NO_HOOKS}
 
 
