@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * millpond._core.Master: the master process, and the callbacks by which it asks Python to load the
- * application, to get ready for forks and to end processes.
+ * millpond._core.Master: the master process. What it asks Python to do meanwhile is in callbacks.c.
  */
 #ifndef MP_PYTHON_MASTER_H
 #define MP_PYTHON_MASTER_H
