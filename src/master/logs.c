@@ -9,6 +9,7 @@
  */
 #include "master/logs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -142,6 +143,26 @@ static void look_at_file(struct mp_master *master, unsigned which)
 
 /* ---- what is lost --------------------------------------------------------------------------- */
 
+static const char *reason(int error)
+{
+    return error == EAGAIN ? "its reader does not keep up" : strerrordesc_np(error);
+}
+
+/* The error log is tried by just that line: it may be the only one. It is not waited for, and
+ * failure counts for nothing. */
+static bool is_written_again(struct mp_master *master, unsigned which, uint64_t lost)
+{
+    struct mp_log_loss uncounted = {.error = EAGAIN};
+    struct mp_log log = master->options.log;
+
+    if (mp_log_sink_mend(&log.sink, log.fd) < 0)
+        return false;
+    log.sink.loss = &uncounted;
+    return mp_log(&log, MP_LOG_WARNING,
+                  "the %s is written again; %" PRIu64 " of its lines were lost: %s", names[which],
+                  lost, reason(master->logs.watches[which].error)) == 0;
+}
+
 /* Lines go to the error log; when it is that which loses them, the end is told at least. */
 static void look_at_loss(struct mp_master *master, unsigned which)
 {
@@ -157,12 +178,11 @@ static void look_at_loss(struct mp_master *master, unsigned which)
     if (!watch->losing && lines != watch->told) {
         watch->losing = true;
         mp_log(&master->options.log, MP_LOG_ERROR, "the %s loses lines: %s", names[which],
-               strerrordesc_np(watch->error));
-    } else if (watch->losing && error == 0 && !more) {
+               reason(watch->error));
+    } else if (watch->losing && !more && (error == 0 || which == MP_LOG_OF_ERRORS) &&
+               is_written_again(master, which, lines - watch->told)) {
         watch->losing = false;
-        mp_log(&master->options.log, MP_LOG_WARNING,
-               "the %s is written again; %" PRIu64 " of its lines were lost: %s", names[which],
-               lines - watch->told, strerrordesc_np(watch->error));
+        atomic_store_explicit(&loss->error, 0, memory_order_relaxed);
         watch->told = atomic_load_explicit(&loss->lines, memory_order_relaxed);
         watch->seen = watch->told;
     }

@@ -78,6 +78,30 @@ ssize_t mp_fd_write(int fd, const void *data, size_t n)
     return RETRY(write(fd, data, n));
 }
 
+/* What kernels and filters say that do not know how not to wait: older ones of pipes, all of
+ * terminals and files. */
+static bool is_unknown(ssize_t err)
+{
+    return err == -EOPNOTSUPP || err == -EINVAL || err == -ENOSYS || err == -EPERM;
+}
+
+ssize_t mp_fd_write_now(int fd, const void *data, size_t n)
+{
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = n};
+    uint64_t size;
+    ssize_t written = RETRY(pwritev2(fd, &part, 1, -1, RWF_NOWAIT));
+    int ready;
+
+    if (written == -EAGAIN && mp_fd_file_size(fd, &size) == 1) /* a file system that can say so */
+        return mp_fd_write(fd, data, n);
+    if (!is_unknown(written))
+        return written;
+    ready = mp_fd_writable(fd, 0);
+    if (ready <= 0)
+        return ready == 0 ? -EAGAIN : ready;
+    return mp_fd_write(fd, data, n);
+}
+
 ssize_t mp_fd_writev(int fd, const struct iovec *iov, int count)
 {
     return RETRY(writev(fd, iov, count));

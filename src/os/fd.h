@@ -25,6 +25,11 @@ int mp_fd_dup(int fd);
 ssize_t mp_fd_read(int fd, void *data, size_t n);
 ssize_t mp_fd_write(int fd, const void *data, size_t n);
 ssize_t mp_fd_writev(int fd, const struct iovec *iov, int count);
+
+/* Writes to a descriptor that may block and is shared, so that it cannot be made another kind, and
+ * does not wait for a reader: -EAGAIN when a pipe, a socket or a terminal has no room now. Files
+ * are waited for. Up to PIPE_BUF bytes go into a pipe whole, or not at all. */
+ssize_t mp_fd_write_now(int fd, const void *data, size_t n);
 ssize_t mp_fd_pread(int fd, void *data, size_t n, uint64_t offset);
 ssize_t mp_fd_pwrite(int fd, const void *data, size_t n, uint64_t offset);
 

@@ -102,17 +102,39 @@ static void add_head(struct line *line, const struct mp_log *log, enum mp_log_le
     line->len += n > 0 ? (size_t)n : 0;
 }
 
+static bool continues(const struct mp_log *log)
+{
+    return log->form != MP_LOG_JSON && log->sink.protocol != MP_LOG_SYSLOG;
+}
+
+static enum mp_escape how_of(const struct mp_log *log)
+{
+    return log->form == MP_LOG_JSON ? MP_ESCAPE_JSON : MP_ESCAPE_TEXT;
+}
+
 static void begin(struct line *line, const struct mp_log *log, enum mp_log_level level)
 {
-    bool json = log->form == MP_LOG_JSON;
-
     line->len = 0;
-    line->how = json ? MP_ESCAPE_JSON : MP_ESCAPE_TEXT;
-    line->continues = !json && log->sink.protocol != MP_LOG_SYSLOG;
+    line->how = how_of(log);
+    line->continues = continues(log);
     if (log->sink.protocol != MP_LOG_FILE)
         begin_datagram(line, log, level);
     line->begin = line->len;
     add_head(line, log, level);
+}
+
+/* What the beginning of the text becomes: in unit, or a constant. *ret_used: of the text. */
+static const char *escape_next(enum mp_escape how, bool keep_lines, const char *text, size_t n,
+                               char unit[MP_ESCAPE_UNIT], size_t *ret_len, size_t *ret_used)
+{
+    size_t mark = sizeof(continuation) - 1;
+
+    if (keep_lines && n >= mark && memcmp(text, continuation, mark) == 0) {
+        *ret_len = *ret_used = mark;
+        return continuation;
+    }
+    *ret_len = mp_escape_unit(how, text, n, unit, ret_used);
+    return unit;
 }
 
 /* Appends the text, escaped. One that gets too long ends with the mark. */
@@ -124,14 +146,11 @@ static void add_text(struct line *line, const char *text, size_t n)
 
     while (at < n) {
         char unit[MP_ESCAPE_UNIT];
-        size_t used = sizeof(continuation) - 1;
-        size_t len = used;
-        const char *from = continuation;
+        size_t used;
+        size_t len;
+        const char *from =
+            escape_next(line->how, line->continues, text + at, n - at, unit, &len, &used);
 
-        if (!line->continues || n - at < used || memcmp(text + at, continuation, used) != 0) {
-            len = mp_escape_unit(line->how, text + at, n - at, unit, &used);
-            from = unit;
-        }
         if (line->len + len > end) {
             put(line, cut_mark, sizeof(cut_mark) - 1);
             return;
@@ -139,6 +158,23 @@ static void add_text(struct line *line, const char *text, size_t n)
         put(line, from, len);
         at += used;
     }
+}
+
+size_t mp_log_size(const struct mp_log *log, const char *text, size_t n)
+{
+    size_t size = 0;
+    size_t at = 0;
+
+    while (at < n) {
+        char unit[MP_ESCAPE_UNIT];
+        size_t used;
+        size_t len;
+
+        (void)escape_next(how_of(log), continues(log), text + at, n - at, unit, &len, &used);
+        size += len;
+        at += used;
+    }
+    return size;
 }
 
 /* The journal wants the size with its lowest byte first. */
@@ -178,14 +214,9 @@ static size_t format_text(char *text, const char *format, va_list args)
 
 static int deliver(const struct mp_log *log, const struct line *line)
 {
-    int err;
-
     if (log->sink.protocol == MP_LOG_FILE)
         return mp_log_sink_write(&log->sink, log->fd, line->bytes, line->len, 1);
-    err = mp_log_sink_send(&log->sink, log->fd, line->bytes, line->len);
-    if (err)
-        mp_log_sink_lost(&log->sink, 1, -err);
-    return err;
+    return mp_log_sink_tell(&log->sink, log->fd, line->bytes, line->len);
 }
 
 static int log_text(const struct mp_log *log, enum mp_log_level level, const char *text, size_t n)
@@ -212,6 +243,18 @@ int mp_log(const struct mp_log *log, enum mp_log_level level, const char *format
     len = format_text(text, format, args);
     va_end(args);
     err = log_text(log, level, text, len);
+    errno = saved;
+    return err;
+}
+
+int mp_log_bytes(const struct mp_log *log, enum mp_log_level level, const char *text, size_t n)
+{
+    int saved = errno;
+    int err;
+
+    if (level < log->level || log->fd < 0)
+        return 0;
+    err = log_text(log, level, text, n);
     errno = saved;
     return err;
 }

@@ -30,10 +30,17 @@ struct mp_log {
 /* A line has 4096 bytes at most (PIPE_BUF: pipes do not mix them); longer ones are cut and marked.
  * Control characters and bytes that are no UTF-8 are escaped, except that "\n    " (continuation
  * lines) is kept in files and in the journal; newlines at the end are dropped. A full disk, or a
- * full pipe or socket that does not block, loses the line, which is counted: -errno; else 0. A full
- * pipe that blocks, blocks. */
+ * reader that does not keep up (log_sink.h), loses the line, which is counted: -errno; else 0. */
 int mp_log(const struct mp_log *log, enum mp_log_level level, const char *format, ...)
     MP_PRINTF(3, 4);
+
+/* The same for a text of n bytes, which may have any. */
+int mp_log_bytes(const struct mp_log *log, enum mp_log_level level, const char *text, size_t n);
+
+/* How many bytes of a line the text takes, escaped as in that log. What takes MP_LOG_ROOM is not
+ * cut, whatever else the line has. */
+#define MP_LOG_ROOM 3900
+size_t mp_log_size(const struct mp_log *log, const char *text, size_t n);
 
 /* Lines that the application has written itself, whatever the level. As they are, where the log is
  * plain text. */

@@ -2,6 +2,8 @@
 #include "os/log_sink.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -10,6 +12,11 @@
 #include "os/calendar.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/poll.h"
+
+/* For a reader. */
+#define READER_PATIENCE (100 * MP_NSEC_PER_MSEC)
+#define SOCKET_PAUSE (MP_NSEC_PER_MSEC / 2)
 
 /* As of syslog(3). */
 static int severity_of(enum mp_log_level level)
@@ -106,20 +113,74 @@ int mp_log_sink_mend(const struct mp_log_sink *sink, int fd)
     if (!sink->loss || atomic_load_explicit(&sink->loss->torn, memory_order_relaxed) == 0 ||
         atomic_exchange_explicit(&sink->loss->torn, 0, memory_order_relaxed) == 0)
         return 0;
-    written = mp_fd_write(fd, "\n", 1);
+    written = mp_fd_write_now(fd, "\n", 1);
     if (written == 1)
         return 0;
     mp_log_sink_torn(sink);
     return written < 0 ? (int)written : -EIO;
 }
 
-/* Like mp_fd_write_all, and says how much of it went. */
-static int write_all(int fd, const char *data, size_t n, size_t *ret_written)
+/* ---- waiting for a reader ------------------------------------------------------------------ */
+
+/* Until when; 0: not at all. */
+static int64_t patience(const struct mp_log_sink *sink)
 {
+    bool losing = sink->loss && atomic_load_explicit(&sink->loss->error, memory_order_relaxed) != 0;
+
+    return losing ? 0 : mp_clock_now() + READER_PATIENCE;
+}
+
+static int left_of(int64_t until)
+{
+    int64_t left = until == 0 ? 0 : until - mp_clock_now();
+
+    return left > 0 ? (int)(left / MP_NSEC_PER_MSEC) + 1 : 0;
+}
+
+/* Nobody says when another one's socket has room. */
+int mp_log_sink_tell(const struct mp_log_sink *sink, int fd, const void *data, size_t n)
+{
+    int err = mp_log_sink_send(sink, fd, data, n);
+    int64_t until = err == -EAGAIN ? patience(sink) : 0;
+
+    while (err == -EAGAIN && left_of(until) > 0) {
+        (void)mp_poll(NULL, 0, SOCKET_PAUSE);
+        err = mp_log_sink_send(sink, fd, data, n);
+    }
+    if (err)
+        mp_log_sink_lost(sink, 1, -err);
+    return err;
+}
+
+/* ---- bytes ---------------------------------------------------------------------------------- */
+
+/* Whole lines, as many as go into a pipe in one piece. */
+static size_t next_chunk(const char *data, size_t n)
+{
+    const char *end;
+
+    if (n <= PIPE_BUF)
+        return n;
+    end = memrchr(data, '\n', PIPE_BUF);
+    return end ? (size_t)(end - data) + 1 : PIPE_BUF;
+}
+
+/* Says how much of it went. */
+static int write_all(const struct mp_log_sink *sink, int fd, const char *data, size_t n,
+                     size_t *ret_written)
+{
+    int64_t until = -1;
+
     *ret_written = 0;
     while (*ret_written < n) {
-        ssize_t written = mp_fd_write(fd, data + *ret_written, n - *ret_written);
+        const char *at = data + *ret_written;
+        ssize_t written = mp_fd_write_now(fd, at, next_chunk(at, n - *ret_written));
 
+        if (written == -EAGAIN) {
+            until = until < 0 ? patience(sink) : until;
+            if (mp_fd_writable(fd, left_of(until)) == 1 && left_of(until) > 0)
+                continue;
+        }
         if (written <= 0)
             return written < 0 ? (int)written : -EIO;
         *ret_written += (size_t)written;
@@ -127,20 +188,31 @@ static int write_all(int fd, const char *data, size_t n, size_t *ret_written)
     return 0;
 }
 
+static uint64_t count_lines(const char *data, size_t n)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < n; i++)
+        count += data[i] == '\n';
+    return count;
+}
+
 int mp_log_sink_write(const struct mp_log_sink *sink, int fd, const char *data, size_t n,
                       uint64_t lines)
 {
     size_t written = 0;
     int err = mp_log_sink_mend(sink, fd);
+    uint64_t left;
 
     if (!err)
-        err = write_all(fd, data, n, &written);
+        err = write_all(sink, fd, data, n, &written);
     if (!err) {
         mp_log_sink_went(sink);
         return 0;
     }
     if (written > 0 && data[written - 1] != '\n')
         mp_log_sink_torn(sink);
-    mp_log_sink_lost(sink, lines, -err);
+    left = count_lines(data + written, n - written);
+    mp_log_sink_lost(sink, left < lines ? left : lines, -err);
     return err;
 }

@@ -2,7 +2,9 @@
 /*
  * Where the lines of a log go: to a descriptor (a file, a pipe, a terminal), or as datagrams to
  * syslog or the journal. Nothing here locks, allocates or keeps state in the process, so that it
- * may be used right after a fork; datagrams never wait.
+ * may be used right after a fork. A reader that does not keep up is waited for 0.1 s; when a line
+ * was lost over that, not at all, until one goes through: whoever stops reading a log must not stop
+ * those who write it.
  *
  * A socket is not connected: each datagram names its address anew, so that a daemon that has been
  * started again is found again.
@@ -55,11 +57,15 @@ struct mp_log_sink {
 size_t mp_log_sink_head(const struct mp_log_sink *sink, enum mp_log_level level,
                         char text[MP_LOG_HEAD]);
 
-/* A datagram. 0, -EAGAIN (also -ENOBUFS): the socket is full for now, or -errno. Counts nothing. */
+/* A datagram, at once. 0, -EAGAIN (also -ENOBUFS): the socket is full for now, or -errno. Counts
+ * nothing. */
 int mp_log_sink_send(const struct mp_log_sink *sink, int fd, const void *data, size_t n);
 
-/* Whole lines to a descriptor, waiting as long as it makes us. 0, or -errno: counted as that many
- * lines that are lost. What was begun of one is ended before the next. */
+/* A datagram with a line in it. 0, or -errno: counted as a line that is lost. */
+int mp_log_sink_tell(const struct mp_log_sink *sink, int fd, const void *data, size_t n);
+
+/* Whole lines to a descriptor. 0, or -errno: counted as that many lines that are lost, less those
+ * that were written. What was begun of one is ended before the next. */
 int mp_log_sink_write(const struct mp_log_sink *sink, int fd, const char *data, size_t n,
                       uint64_t lines);
 

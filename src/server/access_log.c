@@ -3,6 +3,7 @@
 #include "server/access_log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -18,13 +19,15 @@
 
 enum {
     BUFFER_SIZE = 1 << 20, /* some thousand lines: what comes while the disk is slow */
-    WRITE_CHUNK = 4096,    /* PIPE_BUF: never a part of it, and no waiting after POLLOUT */
+    FILE_CHUNK = 1 << 16,  /* appended in one piece, whoever else writes to the file */
     WRITE_SOON = BUFFER_SIZE / 4,
     LAST_TRIES = 40,
 };
 
 /* A socket's queue may be as short as ten datagrams, and nobody tells when it has room. */
 #define STALLED_PAUSE (5 * MP_NSEC_PER_MSEC)
+/* A pipe has room for hundreds of lines. */
+#define UNREAD_PAUSE (50 * MP_NSEC_PER_MSEC)
 
 struct mp_access_log {
     int fd;
@@ -35,11 +38,11 @@ struct mp_access_log {
     _Atomic bool soon; /* much is waiting */
     pthread_mutex_t lock;
     char *buffer; /* filled by threads */
-    char *drain;  /* being written by the control thread */
+    char *drain;  /* being written by the writer */
     size_t size;
     size_t drain_size;
     size_t drained;
-    bool stalled; /* control thread: the socket took no more */
+    bool stalled; /* writer: the socket took no more */
     uint64_t lost;
 };
 
@@ -145,20 +148,30 @@ void mp_access_log_refused(struct mp_access_log *log, const struct mp_conn *conn
     add_record(log, &record);
 }
 
+bool mp_access_log_has_lines(struct mp_access_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    bool any = log->size > 0 || log->lost > 0;
+    pthread_mutex_unlock(&log->lock);
+    return any;
+}
+
 bool mp_access_log_is_urgent(struct mp_access_log *log)
 {
     return atomic_load_explicit(&log->soon, memory_order_relaxed);
 }
 
 /* Whole lines, as many as may be written at once: other workers write to the same file or pipe. */
-static size_t next_chunk(const struct mp_access_log *log)
+static ssize_t write_chunk(struct mp_access_log *log, bool file)
 {
     const char *start = log->drain + log->drained;
     size_t n = log->drain_size - log->drained;
-    if (n <= WRITE_CHUNK)
-        return n;
-    const char *end = memrchr(start, '\n', WRITE_CHUNK);
-    return end ? (size_t)(end - start) + 1 : WRITE_CHUNK;
+    size_t most = file ? FILE_CHUNK : PIPE_BUF;
+    if (n > most) {
+        const char *end = memrchr(start, '\n', most);
+        n = end ? (size_t)(end - start) + 1 : most;
+    }
+    return file ? mp_fd_write(log->fd, start, n) : mp_fd_write_now(log->fd, start, n);
 }
 
 /* What the drain still has is lost. Returns its lines. */
@@ -178,12 +191,12 @@ static uint64_t lose_rest(struct mp_access_log *log, int error)
 /* Returns the lines that are lost: a full disk, a reader gone. */
 static uint64_t write_lines(struct mp_access_log *log)
 {
+    uint64_t size;
+    bool file = log->drain_size > 0 && mp_fd_file_size(log->fd, &size) == 1;
     while (log->drained < log->drain_size) {
-        if (mp_fd_writable(log->fd, 0) <= 0)
-            return 0;
         ssize_t r = mp_log_sink_mend(&log->sink, log->fd);
         if (r == 0)
-            r = mp_fd_write(log->fd, log->drain + log->drained, next_chunk(log));
+            r = write_chunk(log, file);
         if (r == -EAGAIN)
             return 0;
         if (r < 0)
@@ -194,7 +207,7 @@ static uint64_t write_lines(struct mp_access_log *log)
     return 0;
 }
 
-/* Under no lock: only the control thread touches drain. */
+/* Under no lock: only the writer touches drain. */
 static uint64_t write_drain(struct mp_access_log *log)
 {
     uint64_t lost = log->datagrams ? mp_access_datagrams_send(&log->sink, log->fd, log->drain,
@@ -234,5 +247,7 @@ uint64_t mp_access_log_write(struct mp_access_log *log)
 
 int64_t mp_access_log_next_look(const struct mp_access_log *log, int64_t now)
 {
-    return log && log->stalled ? now + STALLED_PAUSE : INT64_MAX;
+    if (log->stalled)
+        return now + STALLED_PAUSE;
+    return log->drain_size > 0 ? now + UNREAD_PAUSE : INT64_MAX;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The access log of a worker: threads add lines to a buffer in memory, the control thread writes it
- * out, so that no handler waits for a disk, a pipe or a socket. What a line looks like:
- * access_format.h.
+ * The access log of a worker: threads add lines to a buffer in memory, and one of its own writes it
+ * out (access_writer.h), so that nobody waits for a disk, a pipe or a socket. What a line looks
+ * like: access_format.h.
  */
 #ifndef MP_SERVER_ACCESS_LOG_H
 #define MP_SERVER_ACCESS_LOG_H
@@ -35,15 +35,18 @@ void mp_access_log_answered(struct mp_access_log *log, const struct mp_request *
 /* The same for what was refused before its head could be understood. */
 void mp_access_log_refused(struct mp_access_log *log, const struct mp_conn *conn, int status);
 
+/* Any thread: whether something waits to be written. */
+bool mp_access_log_has_lines(struct mp_access_log *log);
+
 /* Any thread: so much is waiting that lines may be lost before the usual time to write comes. */
 bool mp_access_log_is_urgent(struct mp_access_log *log);
 
-/* Control thread: writes what is there, as far as it can without waiting for a reader. Returns the
- * number of lines that were lost since the last call; the sink has counted them. */
+/* The writer, whoever that is: writes what is there, as far as it can without waiting for a reader.
+ * Returns the number of lines that were lost since the last call; the sink has counted them. */
 uint64_t mp_access_log_write(struct mp_access_log *log);
 
-/* Control thread: when to write again, because a socket took no more; INT64_MAX: nothing waits for
- * that. NULL is harmless. */
+/* The writer: when to write again, because a reader took no more; INT64_MAX: nothing waits for
+ * that. */
 int64_t mp_access_log_next_look(const struct mp_access_log *log, int64_t now);
 
 #endif

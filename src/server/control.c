@@ -21,6 +21,7 @@
 #include "os/sigaction.h"
 #include "os/socket.h"
 #include "server/access_log.h"
+#include "server/access_writer.h"
 #include "server/dump.h"
 #include "server/pool.h"
 #include "server/reactor.h"
@@ -44,7 +45,6 @@ struct control {
     unsigned quiet;                 /* ticks without anything to see */
     unsigned calm;                  /* ticks without tension */
     int64_t beat_at;                /* next heartbeat */
-    int64_t access_log_at;          /* ... and when its lines wait for a socket */
     enum mp_retire_reason retiring; /* what the master was told; 0: nothing */
     struct mp_dump *dump;           /* under way; NULL: none */
     int status;                     /* -1: goes on */
@@ -165,11 +165,9 @@ static void beat(struct control *control, int64_t now)
         control->beat_at = now + HEARTBEAT;
         atomic_store_explicit(&server->slot->heartbeat, now, memory_order_relaxed);
     }
-    if (server->access_log &&
-        (due || mp_access_log_is_urgent(server->access_log) || now >= control->access_log_at)) {
-        mp_access_log_write(server->access_log);
-        control->access_log_at = mp_access_log_next_look(server->access_log, now);
-    }
+    if (server->access_log && (mp_access_log_is_urgent(server->access_log) ||
+                               (due && mp_access_log_has_lines(server->access_log))))
+        mp_access_writer_poke(server->access_writer);
 }
 
 /* True when the watcher may sleep: it has said so, and still nobody needs it. */
@@ -200,7 +198,6 @@ static int64_t sleep_time(struct control *control, int64_t now)
     int64_t until = control->beat_at;
     int64_t look = mp_threads_next_look(&server->reactor);
     until = look < until ? look : until;
-    until = control->access_log_at < until ? control->access_log_at : until;
     look = mp_dump_next_look(control->dump, now);
     until = look < until ? look : until;
     look = mp_stuck_next_look(server->stuck, mp_pool_idle(&server->reactor.pool), now);
@@ -258,7 +255,6 @@ int mp_control_run(struct mp_server *server)
     struct control control = {
         .server = server,
         .beat_at = now,
-        .access_log_at = INT64_MAX,
         .status = -1,
         .fds[WATCH_CONTROL] = {.fd = server->context->control, .events = POLLIN},
         .fds[WATCH_SIGNALS] = {.fd = server->context->signals, .events = POLLIN},

@@ -341,6 +341,7 @@ struct mp_server {
     _Atomic bool watcher_asleep; /* the control thread does not tick */
     struct mp_wakeup watcher;
     struct mp_access_log *access_log;
+    struct mp_access_writer *access_writer;
     struct mp_spool spool; /* bodies and responses that memory should not hold */
     struct mp_trust *trust;
     struct mp_stuck *stuck;

@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "server/access_log.h"
+#include "server/access_writer.h"
 #include "server/control.h"
 #include "server/inspector.h"
 #include "server/internal.h"
@@ -16,6 +17,9 @@
 #include "server/reactor.h"
 #include "server/stuck.h"
 #include "server/trust.h"
+
+/* For the access log of one that is told to leave at once. */
+#define LAST_LINES_PATIENCE (200 * MP_NSEC_PER_MSEC)
 
 void mp_worker_options_init(struct mp_worker_options *options)
 {
@@ -109,6 +113,8 @@ static int server_init(struct mp_server *server, const struct mp_worker_context 
         server->inspector = mp_inspector_new(server);
     if (r == 0 && context->options->access_log >= 0)
         r = mp_access_log_new(context->options, context->slot + 1, &server->access_log);
+    if (r == 0 && server->access_log)
+        r = mp_access_writer_new(server->access_log, &server->access_writer);
     return r;
 }
 
@@ -118,6 +124,7 @@ static void server_done(struct mp_server *server)
     mp_stuck_free(server->stuck);
     mp_reactor_done(&server->reactor);
     mp_wakeup_done(&server->watcher);
+    (void)mp_access_writer_stop(server->access_writer, -1);
     mp_access_log_free(server->access_log);
     mp_trust_free(server->trust);
 }
@@ -158,8 +165,7 @@ int mp_worker_run(const struct mp_worker_context *context, const struct mp_app *
     if (status == MP_WORKER_EXIT_QUIT) {
         /* Its threads still use the server, and may talk to the master; the process is about to
          * end. */
-        if (server->access_log)
-            mp_access_log_write(server->access_log);
+        (void)mp_access_writer_stop(server->access_writer, LAST_LINES_PATIENCE);
         return status;
     }
     server_done(server);

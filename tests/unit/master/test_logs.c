@@ -167,6 +167,44 @@ TEST(lost_lines_are_told_when_it_begins_and_when_it_ends)
     strike(&scene);
 }
 
+/* The line that says so is the only one that is tried, and is not counted. */
+TEST(an_error_log_that_nobody_reads_is_told_when_somebody_does)
+{
+    struct scene scene;
+    char block[4096] = "";
+    char text[65536] = "";
+    struct mp_log log;
+    size_t got = 0;
+    int fds[2];
+    int file;
+
+    set(&scene);
+    CHECK_OK(pipe2(fds, O_CLOEXEC)); /* which blocks */
+    while (mp_fd_write_now(fds[1], block, sizeof(block)) > 0)
+        ;
+    file = scene.master->options.log.fd;
+    scene.master->options.log.fd = fds[1];
+    scene.master->options.worker.log_path = NULL;
+    log = scene.master->options.log;
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(mp_log(&log, MP_LOG_ERROR, "nobody reads this"), -EAGAIN);
+    for (int i = 0; i < 5; i++)
+        look(&scene);
+    CHECK_EQ(mp_logs_lost(scene.master, MP_LOG_OF_ERRORS), 5 + 1); /* and that lines are lost */
+    while (got < sizeof(text) && read(fds[0], text, 4096) > 0)
+        got += 4096;
+    look(&scene);
+    look(&scene);
+    CHECK(read(fds[0], text, sizeof(text) - 1) > 0);
+    CHECK(strstr(text, "the error log is written again; 6 of its lines were lost: its reader does "
+                       "not keep up"));
+    CHECK_EQ(mp_log(&log, MP_LOG_ERROR, "text"), 0);
+    close(fds[0]);
+    close(fds[1]);
+    scene.master->options.log.fd = file;
+    strike(&scene);
+}
+
 /* Whoever looks after everything waits for nobody. */
 TEST(a_fifo_that_nobody_reads_is_refused)
 {

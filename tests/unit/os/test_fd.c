@@ -443,6 +443,42 @@ TEST(punched_range_is_given_back_and_reads_as_zeros)
     free(block);
 }
 
+/* Of descriptors that block, as inherited ones do. */
+TEST(write_now_waits_for_no_reader)
+{
+    static const char block[4096];
+    char text[8192];
+    int64_t start = mp_clock_now();
+    int fds[2];
+    int fd;
+
+    signal(SIGPIPE, SIG_IGN);
+    CHECK_OK(pipe2(fds, O_CLOEXEC));
+    while (mp_fd_write_now(fds[1], block, sizeof(block)) == (ssize_t)sizeof(block))
+        ;
+    CHECK_EQ(mp_fd_write_now(fds[1], block, 100), -EAGAIN);
+    CHECK_EQ(read(fds[0], text, 4096), 4096);
+    CHECK_EQ(mp_fd_write_now(fds[1], block, sizeof(block)), 4096);
+    close(fds[0]);
+    CHECK_EQ(mp_fd_write_now(fds[1], block, 1), -EPIPE);
+    close(fds[1]);
+    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+    while (mp_fd_write_now(fds[1], block, sizeof(block)) > 0)
+        ;
+    CHECK_EQ(mp_fd_write_now(fds[1], block, 1), -EAGAIN);
+    close(fds[0]);
+    close(fds[1]);
+    CHECK(mp_clock_now() - start < 5 * MP_NSEC_PER_SEC);
+    /* What knows of no waiting. */
+    fd = mp_fd_tmpfile("/tmp");
+    CHECK_EQ(mp_fd_write_now(fd, block, sizeof(block)), 4096);
+    close(fd);
+    fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    CHECK_EQ(mp_fd_write_now(fd, block, 1), -ENOSPC);
+    close(fd);
+    CHECK_EQ(mp_fd_write_now(fd, block, 1), -EBADF);
+}
+
 TEST(writable_tells_room_from_none)
 {
     char block[4096] = "";

@@ -437,6 +437,39 @@ TEST(json_is_an_object_in_a_line)
     close(sink.fd);
 }
 
+/* What is measured is what is written, and what takes MP_LOG_ROOM is whole. */
+TEST(sizes_are_known_before)
+{
+    static const enum mp_log_form forms[] = {MP_LOG_TEXT, MP_LOG_JSON};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct sink sink;
+        char text[MP_LOG_ROOM];
+        char line[2 * LINE_SIZE];
+        size_t n = 0;
+        size_t got;
+        size_t size;
+
+        open_sink(&sink);
+        sink.log.form = forms[i];
+        while (n < sizeof(text) && mp_log_size(&sink.log, text, n) < MP_LOG_ROOM - 16) {
+            text[n] = (char)(n % 256);
+            n++;
+        }
+        memcpy(text, "\n    ", 5);
+        CHECK_OK(mp_log_bytes(&sink.log, MP_LOG_DEBUG, text, n)); /* below the level */
+        CHECK_EQ(take(&sink, line, sizeof(line)), 0);
+        CHECK_OK(mp_log_bytes(&sink.log, MP_LOG_ERROR, text, n));
+        got = take(&sink, line, sizeof(line));
+        size = mp_log_size(&sink.log, text, n);
+        CHECK_EQ(strlen(line), got); /* a NUL is not there as it was, and ends nothing */
+        CHECK(!strstr(line, "...(cut)"));
+        CHECK(size > MP_LOG_ROOM - 64 && size <= MP_LOG_ROOM);
+        CHECK(got > size && got < size + 128);
+        close(sink.fd);
+    }
+}
+
 TEST(json_that_is_cut_is_whole)
 {
     struct sink sink;

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/log.h"
 #include "scratch.h"
@@ -138,6 +139,56 @@ TEST(datagrams_that_are_lost_are_counted)
     CHECK(strstr(heard(fd, text, sizeof(text)), "text"));
     CHECK_EQ(atomic_load(&loss.error), 0);
     close_socket(&log, &scratch, fd);
+}
+
+/* The first line waits a moment; those after it, until one goes through, do not. */
+TEST(a_reader_that_stops_is_waited_for_once)
+{
+    struct mp_log log = {.level = MP_LOG_INFO, .sink = {.loss = &loss}};
+    char block[65536] = "";
+    int64_t start;
+    int fds[2];
+
+    memset(&loss, 0, sizeof(loss));
+    CHECK_OK(pipe2(fds, O_CLOEXEC)); /* which blocks */
+    CHECK_EQ(write(fds[1], block, sizeof(block)), (ssize_t)sizeof(block));
+    log.fd = fds[1];
+    start = mp_clock_now();
+    CHECK_EQ(mp_log(&log, MP_LOG_INFO, "text"), -EAGAIN);
+    CHECK(mp_clock_now() - start >= 90 * MP_NSEC_PER_MSEC);
+    start = mp_clock_now();
+    for (int i = 0; i < 1000; i++)
+        CHECK_EQ(mp_log(&log, MP_LOG_INFO, "text"), -EAGAIN);
+    mp_log_lines(&log, "a\nb\n", 4);
+    CHECK(mp_clock_now() - start < 5 * MP_NSEC_PER_SEC); /* and not 100 */
+    CHECK_EQ(atomic_load(&loss.lines), 1003);
+    CHECK_EQ(read(fds[0], block, sizeof(block)), (ssize_t)sizeof(block));
+    CHECK_EQ(mp_log(&log, MP_LOG_INFO, "text"), 0);
+    CHECK_EQ(atomic_load(&loss.error), 0);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* More than a pipe takes at once goes in whole lines; what was lost is what was not written. */
+TEST(many_lines_at_once)
+{
+    static char text[100 * 1000];
+    struct mp_log log = {.level = MP_LOG_INFO, .sink = {.loss = &loss}};
+    ssize_t n;
+    int fds[2];
+
+    memset(&loss, 0, sizeof(loss));
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = i % 100 == 99 ? '\n' : 'a';
+    CHECK_OK(pipe2(fds, O_CLOEXEC));
+    log.fd = fds[1];
+    mp_log_lines(&log, text, sizeof(text));
+    n = read(fds[0], text, sizeof(text));
+    CHECK(n > 0 && n % 100 == 0);
+    CHECK_EQ((uint64_t)n / 100 + atomic_load(&loss.lines), 1000);
+    CHECK_EQ(atomic_load(&loss.torn), 0);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 TEST(full_disk)
