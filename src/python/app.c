@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "python/environ.h"
+#include "python/errors.h"
 #include "python/failure.h"
 #include "python/hooks.h"
 #include "python/input.h"
@@ -57,6 +58,7 @@ static void begin(struct mp_py_thread *thread, struct mp_request *request)
 static void finish(struct mp_py_thread *thread)
 {
     mp_py_input_detach(thread->input);
+    mp_py_errors_end(thread->errors);
     thread->call.request = NULL;
     if (mp_unlikely(Py_REFCNT(thread->input) != 2))
         Py_CLEAR(thread->input);

@@ -66,7 +66,7 @@ PyObject *mp_py_environ_template(struct mp_py_thread *thread)
         PyDict_SetItem(env, state->keys[MP_PY_KEY_SERVER_SOFTWARE], software) < 0)
         Py_CLEAR(env);
     thread->seen.minor = -1; /* none of the protocols */
-    Py_XDECREF(errors);
+    Py_XSETREF(thread->errors, errors);
     Py_XDECREF(version);
     Py_XDECREF(scheme);
     Py_XDECREF(software);

@@ -29,10 +29,14 @@ PyObject *mp_py_errors_new(struct mp_py_state *state, const struct mp_log *log)
     return (PyObject *)errors;
 }
 
+/* What was begun is the last that is heard of somebody. */
 static void errors_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    mp_buffer_done(&errors_of(self)->partial);
+    struct mp_py_errors *errors = errors_of(self);
+    if (errors->partial.len > 0 && mp_buffer_append(&errors->partial, "\n", 1) == 0)
+        mp_log_lines(&errors->log, errors->partial.data, errors->partial.len);
+    mp_buffer_done(&errors->partial);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -118,6 +122,12 @@ static PyObject *errors_flush(PyObject *self, PyObject *args MP_UNUSED)
     if (errors->partial.len > 0 && emit(errors, "\n", 1) < 0)
         return NULL;
     Py_RETURN_NONE;
+}
+
+void mp_py_errors_end(PyObject *errors)
+{
+    if (mp_unlikely(errors_of(errors)->partial.len > 0) && emit(errors_of(errors), "\n", 1) < 0)
+        PyErr_Clear();
 }
 
 static PyMethodDef errors_methods[] = {

@@ -16,4 +16,8 @@ extern PyType_Spec mp_py_errors_spec;
 /* New reference, or NULL with an exception. The log's descriptor must stay open. */
 PyObject *mp_py_errors_new(struct mp_py_state *state, const struct mp_log *log);
 
+/* A request is over: a line that it has begun is ended, and is not the next one's. No exception is
+ * set, before and after. */
+void mp_py_errors_end(PyObject *errors);
+
 #endif

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "python/failure.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/buffer.h"
 #include "server/request.h"
 
-enum {
-    SUBJECT_SIZE = 512, /* of "GET /path: what"; longer paths are cut */
-    RECORD_SIZE = 3600, /* bytes of traceback in one record, so that mp_log does not cut it */
-};
+enum { SUBJECT_SIZE = 512 }; /* of "GET /path: what"; longer paths are cut */
+
+static const char indent[] = "\n    ";
 
 /* "GET /path: what" */
 static void describe(char out[SUBJECT_SIZE], const struct mp_request *request, const char *what)
@@ -37,34 +37,63 @@ void mp_py_failure_note(const struct mp_log *log, enum mp_log_level level,
     mp_log(log, level, "%s", subject);
 }
 
+/* The records of a text that may be too long for one line of the log. */
+struct block {
+    const struct mp_log *log;
+    const char *subject;
+    struct mp_buffer record;
+    size_t size; /* of record, as the log will have it; 0: nothing is in it yet */
+    bool failed; /* no memory */
+};
+
+static void append(struct block *block, const char *text, size_t n)
+{
+    block->size += mp_log_size(block->log, text, n);
+    block->failed = block->failed || mp_buffer_append(&block->record, text, n) < 0;
+}
+
+static void flush_record(struct block *block)
+{
+    if (block->record.len > 0)
+        mp_log_bytes(block->log, MP_LOG_ERROR, block->record.data, block->record.len);
+    else
+        mp_log(block->log, MP_LOG_ERROR, "%s", block->subject);
+    block->record.len = 0;
+    block->size = 0;
+}
+
+static void begin_record(struct block *block, const char *prefix)
+{
+    append(block, block->subject, strlen(block->subject));
+    append(block, prefix, strlen(prefix));
+}
+
 /*
  * Writes text, whose lines all become continuation lines, below the subject, in as many records as
  * it needs: a traceback is worth most at its end, which must not be cut off.
  */
 static void log_block(const struct mp_log *log, const char *subject, const char *text, size_t n)
 {
-    struct mp_buffer record;
-    mp_buffer_init(&record);
-    const char *prefix = "";
-    while (n > 0) {
+    struct block block = {.log = log, .subject = subject};
+    mp_buffer_init(&block.record);
+    begin_record(&block, "");
+    for (size_t lines = 0; n > 0 && !block.failed; lines++) {
         const char *end = memchr(text, '\n', n);
         size_t line = end ? (size_t)(end - text) : n;
         size_t used = end ? line + 1 : line;
-        if (line > RECORD_SIZE)
-            line = RECORD_SIZE;
-        if (record.len > 0 && record.len + line > RECORD_SIZE) {
-            mp_log(log, MP_LOG_ERROR, "%s%s%.*s", subject, prefix, (int)record.len, record.data);
-            prefix = " (continued)";
-            record.len = 0;
+        size_t indented = sizeof(indent) - 1 + mp_log_size(log, text, line);
+        if (lines > 0 && block.size + indented > MP_LOG_ROOM) {
+            flush_record(&block);
+            begin_record(&block, " (continued)");
+            lines = 0;
         }
-        if (mp_buffer_append(&record, "\n    ", 5) < 0 || mp_buffer_append(&record, text, line) < 0)
-            break;
+        append(&block, indent, sizeof(indent) - 1);
+        append(&block, text, line);
         text += used;
         n -= used;
     }
-    mp_log(log, MP_LOG_ERROR, "%s%s%.*s", subject, prefix, (int)record.len,
-           record.data ? record.data : "");
-    mp_buffer_done(&record);
+    flush_record(&block);
+    mp_buffer_done(&block.record);
 }
 
 /* The traceback as UTF-8 bytes, or NULL (an exception may be set). */

@@ -67,6 +67,7 @@ static void clear(struct mp_py_thread *thread)
     if (thread->input)
         mp_py_input_detach(thread->input);
     Py_CLEAR(thread->environ);
+    Py_CLEAR(thread->errors);
     Py_CLEAR(thread->start_response);
     Py_CLEAR(thread->write);
     Py_CLEAR(thread->extend_deadline);

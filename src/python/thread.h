@@ -69,6 +69,7 @@ struct mp_py_thread {
     unsigned long ident;
     struct mp_py_call call;
     PyObject *environ; /* the template */
+    PyObject *errors;  /* wsgi.errors of it */
     PyObject *input;
     PyObject *start_response;
     PyObject *write;

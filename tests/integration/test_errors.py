@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from support.patience import wait_until
 from support.server import Server, running
 from support.wire import ConnectionEnded
 
+Start = Callable[..., Server]
 WHAT = {
     "value": "ValueError: secret of the application",
     "exit": "SystemExit",
@@ -96,6 +98,54 @@ def test_a_traceback_is_whole(server: Server) -> None:
     assert "iterables_app.py" in record
     assert "in fail" in record
     assert "GET /fail" in record
+
+
+# Two functions: lines of one that calls itself are not repeated in a traceback.
+DEEP = """\
+def down(depth):
+    return further(depth - 1) + len('"' * 9)  # a line "with" many "quotes"
+
+def further(depth):
+    if depth == 0:
+        raise ValueError("before\\0behind THE END OF IT")
+    return down(depth)
+
+def application(environ, start_response):
+    down(50)
+"""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_long_traceback_has_its_end(start: Start, tmp_path: Path, form: str) -> None:
+    """Whatever becomes longer by being escaped; and a NUL ends nothing."""
+    (tmp_path / "deep.py").write_text(DEEP)
+    server = start("deep", "--chdir", str(tmp_path), "--log-format", form)
+    server.allow("deep.py", "THE END OF IT")
+    assert server.get("/" + '"' * 300).status_code == 500
+    wait_until(lambda: "THE END OF IT" in server.log, 5, "the end")
+    text = server.log
+    assert text.count("in down") == 50
+    assert "...(cut)" not in text
+    if form == "json":
+        told = [json.loads(line)["message"] for line in text.splitlines() if line[0] == "{"]
+        assert any("THE END OF IT" in message and "behind" in message for message in told)
+
+
+SAYS = """\
+def application(environ, start_response):
+    environ["wsgi.errors"].write(environ["QUERY_STRING"])
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
+
+
+def test_a_line_that_was_begun_is_no_other_requests(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "says.py").write_text(SAYS)
+    server = start("says", "--chdir", str(tmp_path), workers=1, threads=1)
+    server.allow("one", "two")
+    for word in ("one", "two"):
+        assert server.get("/?" + word).status_code == 200
+    wait_until(lambda: "\none\ntwo\n" in server.log, 5, "both")
 
 
 def test_a_control_character_does_not_forge_a_log_line(server: Server) -> None:
