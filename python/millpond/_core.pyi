@@ -188,7 +188,7 @@ class Master:
         *,
         load: Callable[[], Callable[..., Any]],
         freeze: Callable[[], None],
-        exit: Callable[[int, bool], None],
+        exit: Callable[[int, bool, bool], None],
         ready: Callable[[int, int, float, list[str]], None],
         configure: Callable[[bool], dict[str, Any] | None] = ...,
         event: Callable[..., None] = ...,

@@ -1,7 +1,8 @@
-"""Limits of the operating system that a server raises for itself."""
+"""Descriptors: how many there may be, and those that are there before anything is opened."""
 
 from __future__ import annotations
 
+import os
 import resource
 
 DESCRIPTORS_BESIDES = 512  # of a worker, besides connections
@@ -15,3 +16,13 @@ def allow_descriptors(connections: int) -> None:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def occupy_standard_descriptors() -> None:
+    """Whoever starts a program may have closed them. What is opened next would have their numbers, and
+    be given whatever is printed."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free: fd

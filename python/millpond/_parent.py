@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, cast
 
 from millpond import _adapter, _core
-from millpond._limits import allow_descriptors
+from millpond._limits import allow_descriptors, occupy_standard_descriptors
 from millpond._pool import PoolError
 from millpond._settings import Settings, read_settings
 from millpond._worker import exit_process, flush
@@ -298,6 +298,7 @@ def _run_master(
 
 def start(server: Any, state: State) -> Process:
     """Forks a master, which waits for GO. Raises ConfigError, PoolError, OSError."""
+    occupy_standard_descriptors()
     settings = read_settings(server)
     sock = _check_socket(server)
     adapter = _adapter.Adapter(server)

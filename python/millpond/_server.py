@@ -27,7 +27,7 @@ from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
 from millpond._fork_safety import sockets
 from millpond._hooks import Hooks, RequestHooks
-from millpond._limits import allow_descriptors
+from millpond._limits import allow_descriptors, occupy_standard_descriptors
 from millpond._loader import Target, describe, parse_target
 from millpond._log_target import FACILITIES
 from millpond._log_target import parse as parse_log_target
@@ -143,6 +143,7 @@ class _Run:
     def __init__(
         self, config: Config, application: str | Callable[..., Any], source: Source | None = None
     ) -> None:
+        occupy_standard_descriptors()
         self.config = config
         self.inherited = os.environ.pop(UPGRADE, None)
         self.start = _start_of_program()

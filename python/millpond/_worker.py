@@ -90,17 +90,21 @@ def flush() -> None:
             continue
 
 
-def _tell_who_is_waited_for(log_fd: int) -> None:
-    """On a thread of its own: an end that takes long has its reason in the log."""
-    time.sleep(PATIENCE)
-    names = [
+def _names_of_threads() -> list[str]:
+    """Of those whose end an interpreter waits for."""
+    return [
         one.name
         for one in threading.enumerate()
         if not one.daemon
         and one is not threading.main_thread()
         and not isinstance(one, threading._DummyThread)  # the pool's, which have ended
     ]
-    if names:
+
+
+def _tell_who_is_waited_for(log_fd: int) -> None:
+    """On a thread of its own: an end that takes long has its reason in the log."""
+    time.sleep(PATIENCE)
+    if names := _names_of_threads():
         _core.log(
             log_fd,
             WARNING,
@@ -109,16 +113,19 @@ def _tell_who_is_waited_for(log_fd: int) -> None:
         )
 
 
-def exit_process(status: int, graceful: bool, log_fd: int = 2) -> None:
+def exit_process(status: int, graceful: bool, worker: bool, log_fd: int = 2) -> None:
     """Ends a zygote or a worker as the interpreter would end, without tearing it down.
 
     Not graceful: other threads may be inside the application still, and nothing may be run that
-    they could use.
+    they could use. A zygote has served nobody: threads that were started while it loaded have
+    nothing to finish, and the next reload does not wait for them.
     """
     if graceful:
         try:
-            _thread.start_new_thread(_tell_who_is_waited_for, (log_fd,))
-            threading._shutdown()  # type: ignore[attr-defined]
+            if worker:
+                _thread.start_new_thread(_tell_who_is_waited_for, (log_fd,))
+            if worker or not _names_of_threads():
+                threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
         except BaseException:
             sys.excepthook(*sys.exc_info())

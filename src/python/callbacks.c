@@ -290,7 +290,10 @@ static void on_exit_process(void *data, int status, bool graceful)
 {
     struct mp_py_master *self = data;
     mp_py_enter(self);
-    finish_call(PyObject_CallFunction(self->exit, "iO", status, graceful ? Py_True : Py_False));
+    struct mp_py_state *state = mp_py_state_of(Py_TYPE((PyObject *)self));
+    bool worker = state && state->worker_pid == getpid();
+    finish_call(PyObject_CallFunction(self->exit, "iOO", status, graceful ? Py_True : Py_False,
+                                      worker ? Py_True : Py_False));
     _exit(status);
 }
 

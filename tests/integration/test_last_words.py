@@ -164,3 +164,28 @@ def test_a_thread_that_never_ends(start: Callable[..., Any], tmp_path: Path, pat
         assert time.monotonic() - began < stretched(3)
     else:
         server.expect("waits for threads of the application: poller")
+
+
+LOADED = """\
+import threading, time
+threading.Thread(target=time.sleep, args=(3600,), name="poller").start()
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
+
+
+def test_a_thread_of_the_zygote_is_not_waited_for(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "loaded.py").write_text(LOADED)
+    server = start("loaded", "--chdir", str(tmp_path), "--graceful-timeout", "60")
+    server.allow("has started threads while it was loaded: poller")
+    began = time.monotonic()
+    for count in range(1, 4):
+        server.send_signal(signal.SIGHUP)
+        wait_until(lambda count=count: server.log.count("reloaded in") == count, 20, "the reload")
+    server.send_signal(signal.SIGTERM)
+    server.wait_exit(0, 20)
+    assert time.monotonic() - began < stretched(10)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.patience import stretched, wait_until
+from support.processes import children_of
 from support.server import command, environment, reserve_port
 from support.wire import Wire
 
@@ -137,3 +138,28 @@ def test_nobody_reads_the_access_log(tmp_path: Path) -> None:
         wait_until(lambda: b'"GET / HTTP/1.1" 200' in _read_all(server.pipe), 10, "the lines")
         server.process.terminate()
         assert server.process.wait(stretched(10)) == 0
+
+
+def test_standard_descriptors_are_closed(tmp_path: Path) -> None:
+    """Nothing else has their numbers, so nobody prints into what is not meant."""
+    (tmp_path / "noisy.py").write_text(APP)
+    with reserve_port() as keeper:
+        address = keeper.getsockname()
+        line = command("-b", f"127.0.0.1:{address[1]}", "-w", "1", "--access-logfile", "-", "noisy")
+        process = subprocess.Popen(
+            ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *line], cwd=tmp_path, env=environment()
+        )
+        try:
+            wait_until(lambda: _accepts(address), 20, "the server")
+            with Wire(address, 5) as wire:
+                assert wire.request("GET", "/say").status == 200
+            family = [process.pid, *(one.pid for one in children_of(process.pid))]
+            assert len(family) == 3, "master, zygote, worker"
+            for pid in family:
+                for fd in range(3):
+                    assert os.readlink(f"/proc/{pid}/fd/{fd}") == "/dev/null", (pid, fd)
+            process.terminate()
+            assert process.wait(stretched(10)) == 0
+        finally:
+            process.kill()
+            process.wait()

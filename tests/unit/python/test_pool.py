@@ -120,7 +120,7 @@ class Pool:
             status = self.master.run(
                 load=lambda: adapter,
                 freeze=lambda: None,
-                exit=lambda status, graceful: None,
+                exit=lambda status, graceful, worker: None,
                 ready=lambda *_: None,
             )
         except BaseException:
