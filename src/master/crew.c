@@ -83,9 +83,9 @@ static bool goes_before(const struct mp_worker_handle *one, const struct mp_work
     return one->started > other->started;
 }
 
-/* Whom to let go first: one that does not exist yet, then one of older code, then the one started
- * last. One whose pid is not known cannot be told apart from one that never comes: it is passed
- * over until it is known. */
+/* Whom to let go first: one that serves nobody, because it does not exist yet or has been killed,
+ * then one of older code, then the one started last. One whose pid is not known cannot be told
+ * apart from one that never comes: it is passed over until it is known. */
 static struct mp_worker_handle *find_youngest(struct mp_master *master)
 {
     struct mp_worker_handle *youngest = NULL;
@@ -95,7 +95,7 @@ static struct mp_worker_handle *find_youngest(struct mp_master *master)
 
         if (!mp_worker_handle_active(handle) || handle->state == MP_HANDLE_SPAWNING)
             continue;
-        if (handle->state == MP_HANDLE_WAITING)
+        if (handle->state == MP_HANDLE_WAITING || handle->state == MP_HANDLE_KILLED)
             return handle;
         if (!youngest || goes_before(handle, youngest))
             youngest = handle;
@@ -154,6 +154,10 @@ static void let_go(struct mp_master *master, struct mp_worker_handle *handle, in
         return;
     }
     handle->replaces = -1;
+    if (handle->state == MP_HANDLE_KILLED) {
+        handle->asked_to_leave = true; /* ends anyhow, and nobody comes after it */
+        return;
+    }
     mp_crew_drain(master, handle, false, now + master->options.graceful_timeout);
     mp_reload_on_end(master, handle, now);
 }

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -455,5 +456,27 @@ TEST(harmless_signals)
     pond_signal(pond, SIGPIPE);
     pond_expect_log(pond, "SIGUSR2: no upgrade: it is not known how this program was started");
     CHECK_EQ(atomic_load(&pond->workers[0].starts), 1);
+    pond_end(pond);
+}
+
+/* A process that is traced is the tracer's to reap first: until then the master sees it live on. */
+TEST(one_worker_less_while_a_killed_one_is_not_reaped)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3, .heart_ms = 400});
+    pid_t held = pond_wait_life(pond, 2, 0);
+
+    CHECK_OK(ptrace(PTRACE_SEIZE, held, NULL, NULL));
+    kill(held, SIGSTOP);
+    pond_expect_log(pond, "killed: its heart");
+    pond_signal(pond, SIGTTOU);
+    pond_expect_log(pond, "2 workers from now on");
+    pond_nap(50);
+    while (waitpid(held, NULL, 0) == held && pond_is_alive(held))
+        ;
+    POND_WAIT(!pond_is_alive(held));
+    pond_nap(100);
+    CHECK_EQ(atomic_load(&pond->workers[2].starts), 1);
+    for (unsigned i = 0; i < 2; i++)
+        CHECK_EQ(atomic_load(&pond->workers[i].drain_at), 0);
     pond_end(pond);
 }
