@@ -121,36 +121,51 @@ static void want_one(struct mp_master *master, struct mp_worker_handle *handle, 
         note_replaced(handle, retiring, now);
 }
 
-struct mp_worker_handle *mp_crew_replace(struct mp_master *master,
-                                         const struct mp_worker_handle *retiring, int64_t now)
-{
-    struct mp_worker_handle *handle = find_free(master);
-
-    if (!handle)
-        return NULL;
-    mp_worker_handle_want(handle, now);
-    note_replaced(handle, retiring, now);
-    return handle;
-}
-
 void mp_crew_free_seats(struct mp_master *master, const struct mp_worker_handle *handle)
 {
     if (handle->state == MP_HANDLE_FREE)
         mp_seats_set(master->board, handle->slot, 0);
 }
 
-static void unwant(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
+static void unwant(struct mp_master *master, struct mp_worker_handle *handle)
 {
-    handle->asked_to_leave = true;
-    mp_reload_on_end(master, handle, now);
     mp_worker_handle_unwant(handle);
     mp_crew_free_seats(master, handle);
+}
+
+/* One that is wanted in the place of another, which retires and serves as long as nobody comes. */
+static struct mp_worker_handle *find_waiting_successor(struct mp_master *master)
+{
+    for (unsigned i = 0; i < master->slots; i++) {
+        struct mp_worker_handle *handle = &master->workers[i];
+
+        if (handle->state == MP_HANDLE_WAITING && handle->replaces >= 0)
+            return handle;
+    }
+    return NULL;
+}
+
+/* A slot of one that drains will be free; that of a successor which dies again and again will not:
+ * it gives way, or the new code, which may be the remedy, would never get its turn. */
+struct mp_worker_handle *mp_crew_add_prover(struct mp_master *master, int64_t now)
+{
+    struct mp_worker_handle *handle = find_free(master);
+
+    if (!handle) {
+        handle = find_waiting_successor(master);
+        if (!handle)
+            return NULL;
+        unwant(master, handle);
+    }
+    mp_worker_handle_want(handle, now);
+    handle->proving = true;
+    return handle;
 }
 
 static void let_go(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
 {
     if (handle->state == MP_HANDLE_WAITING) {
-        unwant(master, handle, now);
+        unwant(master, handle);
         return;
     }
     handle->replaces = -1;
@@ -159,7 +174,6 @@ static void let_go(struct mp_master *master, struct mp_worker_handle *handle, in
         return;
     }
     mp_crew_drain(master, handle, false, now + master->options.graceful_timeout);
-    mp_reload_on_end(master, handle, now);
 }
 
 static void balance(struct mp_master *master, int64_t now)
@@ -318,7 +332,7 @@ void mp_crew_dismiss(struct mp_master *master, struct mp_worker_handle *handle, 
 {
     handle->proving = false;
     if (handle->state == MP_HANDLE_WAITING)
-        unwant(master, handle, now);
+        unwant(master, handle);
     else
         stop_one(master, handle, MP_WORKER_QUIT, now, now + STARTING_LEAVE_TIMEOUT);
 }

@@ -303,10 +303,9 @@ void mp_crew_refused(struct mp_master *master, struct mp_worker_handle *handle, 
                      int64_t now);
 /* A handle that is free now holds no seats of the bound on all threads. */
 void mp_crew_free_seats(struct mp_master *master, const struct mp_worker_handle *handle);
-/* A successor for a worker, in a free slot; NULL: there is none. The caller says that it retires.
+/* The first worker of the second zygote, one more than are wanted; NULL: there is no slot for it.
  */
-struct mp_worker_handle *mp_crew_replace(struct mp_master *master,
-                                         const struct mp_worker_handle *retiring, int64_t now);
+struct mp_worker_handle *mp_crew_add_prover(struct mp_master *master, int64_t now);
 /* A worker that has not served yet is not wanted any more. */
 void mp_crew_dismiss(struct mp_master *master, struct mp_worker_handle *handle, int64_t now);
 /* All first workers are ready: tell the program, once. */

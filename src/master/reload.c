@@ -10,9 +10,10 @@
  *
  * A second zygote is started beside the current one. It reads the configuration and loads the code
  * in its own process, so nothing that is wrong there can harm the master. When it has loaded, one
- * worker is asked of it, in the place of an older one: only when that worker serves is the second
- * zygote the current one. Whatever fails before leaves everything as it was. Then the other older
- * workers retire, some at a time, each when its successor is ready (crew.c).
+ * worker is asked of it, beside those that are wanted: only when that worker serves is the second
+ * zygote the current one, and the first of the older ones may leave. Whatever fails before leaves
+ * everything as it was. Then the other older workers retire, some at a time, each when its
+ * successor is ready (crew.c).
  *
  * Between the two, PROVING included, workers that die are replaced by the current zygote.
  */
@@ -97,17 +98,13 @@ static void end(struct mp_master *master, bool failed, int64_t now)
         mp_notify_ready(master, now);
 }
 
-/* The prover, if it exists, is let go; whom it was to replace stays. */
+/* The prover, if it exists, is let go. */
 static void take_back(struct mp_master *master, int64_t now)
 {
     struct mp_worker_handle *prover = prover_of(master);
 
     if (!prover)
         return;
-    if (prover->replaces >= 0)
-        master->workers[prover->replaces].retiring = false;
-    prover->replaces = -1;
-    prover->old_pid = 0;
     master->reload.prover = MP_RELOAD_NOBODY;
     mp_crew_dismiss(master, prover, now);
 }
@@ -161,7 +158,8 @@ void mp_reload_on_loaded(struct mp_master *master, int64_t now)
     reload->deadline = limit > 0 ? now + limit : MP_HANDLE_NEVER;
 }
 
-/* The second zygote becomes the current one, and nothing can fail any more. */
+/* The second zygote becomes the current one, and nothing can fail any more. The prover is one of
+ * the workers now: whom there is no room for beside it is let go, an older one (crew.c). */
 static void commit(struct mp_master *master, int64_t now)
 {
     struct mp_zygote_handle *old = current_of(master);
@@ -177,35 +175,14 @@ static void commit(struct mp_master *master, int64_t now)
     master->ever_loaded = true;
 }
 
-/* Whom the first new worker is to replace: one that serves, and that nobody replaces yet. */
-static struct mp_worker_handle *find_elder(struct mp_master *master)
-{
-    for (unsigned i = 0; i < master->slots; i++) {
-        struct mp_worker_handle *handle = &master->workers[i];
-
-        if (handle->state == MP_HANDLE_READY && !handle->retiring)
-            return handle;
-    }
-    return NULL;
-}
-
-/* Without a worker that serves nothing is at stake: the new zygote takes over at once. Without a
- * free slot (all those that drain) it waits for one. */
+/* One more than are wanted: whatever becomes of it, what serves does not depend on it. Without a
+ * slot (all those that drain have one, too) it waits for one. */
 static void begin_proof(struct mp_master *master, int64_t now)
 {
-    struct mp_worker_handle *elder = find_elder(master);
-    struct mp_worker_handle *prover;
+    const struct mp_worker_handle *prover = mp_crew_add_prover(master, now);
 
-    if (!elder) {
-        commit(master, now);
-        return;
-    }
-    prover = mp_crew_replace(master, elder, now);
-    if (!prover)
-        return;
-    elder->retiring = true;
-    prover->proving = true;
-    master->reload.prover = prover->slot;
+    if (prover)
+        master->reload.prover = prover->slot;
 }
 
 void mp_reload_on_ready(struct mp_master *master, const struct mp_worker_handle *handle,
@@ -215,18 +192,12 @@ void mp_reload_on_ready(struct mp_master *master, const struct mp_worker_handle 
         commit(master, now);
 }
 
-/* It has died, has lost its connection, or is let go because the pool shrinks. */
+/* It has died, or has lost its connection. */
 void mp_reload_on_end(struct mp_master *master, struct mp_worker_handle *handle, int64_t now)
 {
     if (!handle->proving)
         return;
     handle->proving = false;
-    if (handle != prover_of(master))
-        return;
-    if (handle->asked_to_leave) {
-        master->reload.prover = MP_RELOAD_NOBODY; /* another one will */
-        return;
-    }
     mp_reload_failed(master,
                      handle->load_failed ? "the new code could not be loaded"
                                          : "its first worker has ended before it was ready",

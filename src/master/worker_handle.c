@@ -23,7 +23,7 @@ bool mp_worker_handle_active(const struct mp_worker_handle *handle)
     case MP_HANDLE_STARTING:
     case MP_HANDLE_READY:
     case MP_HANDLE_KILLED:
-        return !handle->retiring && !handle->asked_to_leave && !handle->lost;
+        return !handle->retiring && !handle->asked_to_leave && !handle->lost && !handle->proving;
     default:
         return false;
     }

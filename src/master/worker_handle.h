@@ -95,7 +95,7 @@ struct mp_worker_handle {
 void mp_worker_handle_init(struct mp_worker_handle *handle, unsigned slot);
 
 /* Counts for the pool's size: wanted, on its way, serving and meant to stay, or about to be reaped
- * and replaced in the same slot. */
+ * and replaced in the same slot. One that proves new code is one more than are wanted. */
 bool mp_worker_handle_active(const struct mp_worker_handle *handle);
 
 /* A process of this handle may exist. */

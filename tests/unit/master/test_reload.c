@@ -362,3 +362,115 @@ TEST(the_program_hears_of_it)
     POND_WAIT(atomic_load(&pond->end_events) == 2);
     pond_end(pond);
 }
+
+/* ---- the prover is one more than are wanted ------------------------------------------------- */
+
+static bool is_proving(struct pond *pond, unsigned slot)
+{
+    return atomic_load(&pond->workers[slot].generation) == 2 &&
+           atomic_load(&pond->workers[slot].starts) == 1;
+}
+
+/* Nobody is there who could be its elder; all the same it has to prove itself. */
+TEST(it_proves_itself_while_the_only_worker_is_being_replaced)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .workers_max = 2});
+
+    atomic_store(&pond->orders.never_ready, 1);
+    pond_command(pond, 0, POND_RETIRE, 0);
+    POND_WAIT(atomic_load(&pond->workers[1].starts) == 1);
+    pond_signal(pond, SIGHUP);
+    POND_WAIT(is_proving(pond, 2));
+    kill(atomic_load(&pond->workers[2].pid), SIGKILL);
+    pond_expect_log(pond, "the reload has failed: its first worker has ended before it was ready");
+    CHECK_EQ(atomic_load(&pond->workers[0].drain_at), 0);
+    CHECK(pond_is_alive(atomic_load(&pond->workers[0].pid)));
+    atomic_store(&pond->orders.never_ready, 0);
+    kill(atomic_load(&pond->workers[1].pid), SIGKILL);
+    POND_WAIT(atomic_load(&pond->workers[0].drain_at) && count_ready(pond, 1) == 1);
+    CHECK_EQ(pond_log_count(pond, "reloaded in"), 0);
+    pond_end(pond);
+}
+
+/* The successors of the only worker die, which takes both slots: the new code may be the remedy. */
+TEST(a_successor_that_dies_again_and_again_gives_way)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .workers_max = 1});
+
+    atomic_store(&pond->orders.exit_early, 1 + 9);
+    pond_command(pond, 0, POND_RETIRE, 0);
+    POND_WAIT(atomic_load(&pond->workers[1].starts) >= 3);
+    pond_signal(pond, SIGHUP);
+    pond_expect_log(pond, "the reload has failed: its first worker");
+    CHECK_EQ(atomic_load(&pond->workers[0].drain_at), 0);
+    POND_WAIT(atomic_load(&pond->workers[1].generation) == 1);
+    atomic_store(&pond->orders.exit_early, 0);
+    POND_WAIT(count_ready(pond, 1) == 1 && atomic_load(&pond->workers[0].drain_at));
+    atomic_store(&pond->orders.exit_early, 1 + 9);
+    pond_command(pond, 1, POND_RETIRE, 0);
+    POND_WAIT(pond_log_count(pond, "is to be replaced") == 2);
+    POND_WAIT(atomic_load(&pond->workers[0].starts) >= 4);
+    pond_signal(pond, SIGHUP);
+    pond_nap(20);
+    atomic_store(&pond->orders.exit_early, 0);
+    POND_WAIT(count_ready(pond, 1) + count_ready(pond, 3) == 1);
+    pond_end(pond);
+}
+
+TEST(a_worker_that_dies_while_the_first_new_one_starts_is_replaced)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
+
+    atomic_store(&pond->orders.never_ready, 1);
+    pond_signal(pond, SIGHUP);
+    POND_WAIT(is_proving(pond, 2));
+    atomic_store(&pond->orders.never_ready, 0);
+    for (unsigned i = 0; i < 2; i++)
+        kill(atomic_load(&pond->workers[i].pid), SIGKILL);
+    for (unsigned i = 0; i < 2; i++)
+        pond_wait_life(pond, i, 1);
+    CHECK_EQ(count_ready(pond, 1), 2);
+    kill(atomic_load(&pond->workers[2].pid), SIGKILL);
+    pond_expect_log(pond, "the reload has failed");
+    pond_end(pond);
+}
+
+TEST(a_worker_that_is_stuck_while_the_first_new_one_starts_is_replaced)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1, .workers_max = 2});
+
+    atomic_store(&pond->orders.never_ready, 1);
+    pond_signal(pond, SIGHUP);
+    POND_WAIT(is_proving(pond, 1));
+    atomic_store(&pond->orders.never_ready, 0);
+    pond_command(pond, 0, POND_RETIRE, 0);
+    POND_WAIT(atomic_load(&pond->workers[0].done) == 1);
+    pond_expect_log(pond, "a handler is stuck in it");
+    kill(atomic_load(&pond->workers[1].pid), SIGKILL);
+    pond_expect_log(pond, "the reload has failed");
+    POND_WAIT(atomic_load(&pond->workers[0].drain_at));
+    POND_WAIT(count_ready(pond, 1) == 1);
+    pond_end(pond);
+}
+
+/* They are let go from those that serve already; the reload goes on. */
+TEST(fewer_workers_while_the_first_new_one_starts)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3});
+
+    atomic_store(&pond->orders.never_ready, 1);
+    pond_signal(pond, SIGHUP);
+    POND_WAIT(is_proving(pond, 3));
+    atomic_store(&pond->orders.never_ready, 0);
+    pond_signal(pond, SIGTTOU);
+    pond_expect_log(pond, "2 workers from now on");
+    pond_signal(pond, SIGTTOU);
+    POND_WAIT(count_ready(pond, 1) == 1);
+    CHECK_EQ(pond_log_count(pond, "reload has failed"), 0);
+    CHECK(pond_is_alive(atomic_load(&pond->workers[3].pid)));
+    kill(atomic_load(&pond->workers[3].pid), SIGKILL);
+    pond_expect_log(pond, "the reload has failed");
+    reload(pond, 1);
+    POND_WAIT(count_ready(pond, 3) == 1);
+    pond_end(pond);
+}
