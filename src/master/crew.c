@@ -78,8 +78,8 @@ static struct mp_worker_handle *find_unreplaced(struct mp_master *master)
 /* Old code before new, and otherwise the one that was started last. */
 static bool goes_before(const struct mp_worker_handle *one, const struct mp_worker_handle *other)
 {
-    if (one->generation != other->generation)
-        return one->generation < other->generation;
+    if (one->code != other->code)
+        return one->code < other->code;
     return one->started > other->started;
 }
 
@@ -281,6 +281,7 @@ static void spawn(struct mp_master *master, struct mp_worker_handle *handle, int
     }
     mp_worker_handle_asked(handle, order.serial, fds[0], now);
     handle->generation = order.generation;
+    handle->code = zygote->code;
 }
 
 static void tell(struct mp_worker_handle *handle, uint32_t verb, bool stopping)

@@ -77,6 +77,7 @@ static void init(struct mp_master *master, const struct mp_master_options *optio
     init_sizing(master, options);
     for (unsigned i = 0; i < MP_ZYGOTES; i++)
         mp_zygote_handle_init(&master->zygotes[i], i == 0 ? mp_clock_now() : MP_HANDLE_NEVER);
+    master->zygotes[0].code = master->codes = 1;
     master->reload.prover = MP_RELOAD_NOBODY;
     master->threads_max = options->worker.threads;
 }

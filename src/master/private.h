@@ -62,6 +62,7 @@ enum mp_zygote_state {
 struct mp_zygote_handle {
     enum mp_zygote_state state;
     unsigned generation; /* counted over all zygotes; of the last one, when ABSENT */
+    unsigned code;       /* counted over reloads: the same in one that takes a dead one's place */
     pid_t pid;
     int control;       /* owned; -1: none, or it has ended */
     int64_t due;       /* ABSENT */
@@ -193,6 +194,8 @@ struct mp_master {
     struct mp_zygote_handle zygotes[MP_ZYGOTES];
     unsigned current;     /* which of them takes the orders */
     unsigned generations; /* how many zygotes there were */
+    unsigned codes;       /* how many numbers of code were given out */
+    bool reloaded;        /* once at least: the configuration is not that of the start */
     struct mp_reload reload;
     unsigned threads_max; /* handlers at once in a worker, for which the scoreboard has room */
     bool ever_loaded;

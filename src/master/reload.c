@@ -166,6 +166,7 @@ static void commit(struct mp_master *master, int64_t now)
     struct mp_worker_handle *prover = prover_of(master);
 
     master->current = 1 - master->current;
+    master->reloaded = true;
     mp_settings_apply(master, &current_of(master)->settings);
     mp_zygote_handle_leave(old, now + LEAVE_TIMEOUT);
     if (prover)
@@ -206,10 +207,10 @@ void mp_reload_on_end(struct mp_master *master, struct mp_worker_handle *handle,
 
 /* ---- rolling -------------------------------------------------------------------------------- */
 
-/* Serves, or will, with what a zygote before the current one has loaded. */
+/* Serves, or will, with code from before the last reload. */
 static bool is_old(struct mp_master *master, const struct mp_worker_handle *handle)
 {
-    return handle->generation != 0 && handle->generation < current_of(master)->generation &&
+    return handle->code != 0 && handle->code < current_of(master)->code &&
            handle->state >= MP_HANDLE_SPAWNING && handle->state <= MP_HANDLE_READY;
 }
 

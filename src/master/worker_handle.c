@@ -40,6 +40,7 @@ static void forget_life(struct mp_worker_handle *handle)
     mp_assert(handle->control == -1);
     handle->pid = 0;
     handle->generation = 0;
+    handle->code = 0;
     handle->started = 0;
     handle->ready_at = 0;
     handle->deadline = 0;

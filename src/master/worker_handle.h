@@ -61,6 +61,7 @@ struct mp_worker_handle {
     unsigned slot;
     uint32_t serial;     /* of this life */
     unsigned generation; /* of the zygote that was asked for it; 0: none yet */
+    unsigned code;       /* of that zygote; 0: none yet */
     bool proving;        /* asked, or to be asked, of the second zygote: reload.c */
     pid_t pid;           /* 0: not known */
     int control;         /* owned; -1: none */

@@ -117,8 +117,8 @@ static void check_loaded(const struct mp_zygote *zygote, int status)
     mp_master_leave_child(zygote->master, status, true);
 }
 
-/* Configuration, then code. fresh: in place of a zygote that serves, with a configuration of its
- * own. */
+/* Configuration, then code. fresh: with a configuration of its own, since it is not, or not any
+ * more, that with which the master was started. */
 static void load(const struct mp_zygote *zygote, bool fresh)
 {
     const struct mp_master_ops *ops = &zygote->master->ops;
@@ -186,7 +186,7 @@ static void serve_orders(const struct mp_zygote *zygote)
 void mp_zygote_run(struct mp_master *master, struct mp_zygote_handle *handle, int control)
 {
     struct mp_zygote zygote = {.master = master, .control = control};
-    bool fresh = handle != &master->zygotes[master->current];
+    bool fresh = master->reloaded || handle != &master->zygotes[master->current];
 
     if (mp_process_die_with_parent(SIGKILL, master->pid))
         mp_child_exit(1);

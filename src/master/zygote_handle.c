@@ -88,6 +88,8 @@ void mp_zygote_handle_start(struct mp_master *master, struct mp_zygote_handle *z
         return;
     }
     zygote->generation = ++master->generations;
+    if (!is_current(master, zygote))
+        zygote->code = ++master->codes;
     if (ops->before_fork)
         ops->before_fork(ops->data);
     pid = mp_master_fork(master);
@@ -125,6 +127,8 @@ static void on_loaded(struct mp_master *master, struct mp_zygote_handle *zygote,
         mp_reload_on_loaded(master, now);
         return;
     }
+    if (master->reloaded) /* it has read the configuration, too */
+        mp_settings_apply(master, &message->settings);
     if (master->ever_loaded)
         mp_log(&master->options.log, MP_LOG_INFO, "a new zygote (pid %d) is ready after %s",
                (int)zygote->pid, mp_report_duration(now - zygote->started, text, sizeof(text)));

@@ -255,6 +255,48 @@ TEST(the_old_zygote_dies_meanwhile)
     pond_end(pond);
 }
 
+/* The next zygote of the old code has a higher number than the second has; its workers are old. */
+TEST(the_old_zygote_and_a_worker_die_meanwhile)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
+    pid_t zygote = atomic_load(&pond->zygote);
+
+    atomic_store(&pond->orders.load_ms, 1500);
+    pond_signal(pond, SIGHUP);
+    POND_WAIT(atomic_load(&pond->loads) == 2);
+    pond_nap(50);
+    atomic_store(&pond->orders.load_ms, 0);
+    kill(zygote, SIGKILL);
+    pond_expect_log(pond, "a new zygote");
+    kill(atomic_load(&pond->workers[1].pid), SIGKILL);
+    pond_wait_life(pond, 1, 1);
+    CHECK_EQ(atomic_load(&pond->workers[1].generation), 3);
+    POND_WAIT(pond_log_count(pond, "reloaded in") == 1);
+    POND_WAIT(count_ready(pond, 2) == 2);
+    CHECK_EQ(count_ready(pond, 3), 0);
+    pond_end(pond);
+}
+
+/* It reads what the reload has read, not what there was at the start. */
+TEST(a_zygote_that_dies_after_a_reload)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
+
+    atomic_store(&pond->orders.new_threads, 5);
+    reload(pond, 1);
+    POND_WAIT(count_ready(pond, 2) == 2);
+    atomic_store(&pond->orders.new_workers, 3);
+    kill(atomic_load(&pond->zygote), SIGKILL);
+    POND_WAIT(count_ready(pond, 3) == 1);
+    CHECK_EQ(atomic_load(&pond->fresh), 2);
+    for (unsigned i = 0; i < POND_SLOTS; i++) {
+        if (atomic_load(&pond->workers[i].generation) == 3)
+            CHECK_EQ(atomic_load(&pond->workers[i].threads), 5);
+    }
+    CHECK_EQ(count_ready(pond, 2), 2);
+    pond_end(pond);
+}
+
 TEST(a_configuration_with_more_workers_and_fewer_threads)
 {
     struct pond *pond = pond_begin((struct pond_options){.workers = 1});
