@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +24,7 @@ from millpond._loader import without_our_frames
 
 MODULE = "__config__"  # as gunicorn calls it
 PATIENCE = 60.0  # seconds that such a file may take
+UPGRADE = "MILLPOND_UPGRADE"  # set by a master that this one is to follow
 DEPTH = 20  # of lists in lists, that are taken
 FUNCTION, OBJECT = "function", "object"
 
@@ -186,9 +187,19 @@ def _child(path: Path, wanted: Container[str], fd: int) -> None:
         data = data[os.write(fd, data) :]
 
 
+def _let_go_of_sockets() -> None:
+    """What a master has inherited that follows another: it may be killed while this process runs on,
+    and clients must not wait in a queue that nobody serves."""
+    link, *listeners = os.environ.pop(UPGRADE, "").split("\n")
+    for number in [link.partition(" ")[2], *(line.partition(" ")[0] for line in listeners)]:
+        with suppress(OSError, ValueError):
+            os.close(int(number))
+
+
 def _run_child(path: Path, wanted: Container[str], fd: int) -> None:
     """Never returns."""
     status = 1
+    _let_go_of_sockets()
     try:
         _child(path, wanted, fd)
         status = 0

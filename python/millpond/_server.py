@@ -33,7 +33,7 @@ from millpond._log_target import FACILITIES
 from millpond._log_target import parse as parse_log_target
 from millpond._pidfile import PidFile
 from millpond._privileges import as_user, find_group, find_identity, open_log
-from millpond._pyfile import FileFailed
+from millpond._pyfile import UPGRADE, FileFailed
 from millpond._reload import Development
 from millpond._resolve import Again, Resolved
 from millpond._systemd import choose, take_environment
@@ -47,7 +47,6 @@ from millpond._worker import (
 )
 
 EXIT_USAGE = 2
-UPGRADE = "MILLPOND_UPGRADE"  # set by a master that this one is to follow
 NEVER = 1e8  # seconds
 AS_ROOT = (
     "everything runs as root, the application too: --user gives that up once the sockets are open"

@@ -215,7 +215,7 @@ void mp_crew_refused(struct mp_master *master, struct mp_worker_handle *handle, 
     int64_t delay = mp_backoff_refused(&handle->refusals);
     char text[32];
 
-    if (handle->refusals.stepped)
+    if (handle->refusals.stepped && !handle->asked_to_leave)
         mp_log(&master->options.log, MP_LOG_WARNING,
                "worker %u cannot be started: %s; next try in %s", MP_WORKER_NUMBER(handle),
                strerrordesc_np(error), mp_report_duration(delay, text, sizeof(text)));
@@ -301,9 +301,17 @@ void mp_crew_drain(struct mp_master *master, struct mp_worker_handle *handle, bo
     show_state(master, handle, MP_SB_WORKER_DRAINING);
 }
 
+/* Has the listening sockets, and serves nobody. */
+static bool is_starting(const struct mp_worker_handle *handle)
+{
+    return mp_worker_handle_alive(handle) && handle->ready_at == 0 && !handle->lost;
+}
+
 static void stop_one(struct mp_master *master, struct mp_worker_handle *handle, uint32_t verb,
                      int64_t now, int64_t deadline)
 {
+    if (is_starting(handle) && deadline > now + STARTING_LEAVE_TIMEOUT)
+        deadline = now + STARTING_LEAVE_TIMEOUT;
     switch (handle->state) {
     case MP_HANDLE_FREE:
     case MP_HANDLE_KILLED:
@@ -313,9 +321,6 @@ static void stop_one(struct mp_master *master, struct mp_worker_handle *handle, 
         return;
     case MP_HANDLE_SPAWNING:
     case MP_HANDLE_STARTING:
-        if (deadline > now + STARTING_LEAVE_TIMEOUT)
-            deadline = now + STARTING_LEAVE_TIMEOUT;
-        break;
     case MP_HANDLE_READY:
         break;
     case MP_HANDLE_DRAINING:
@@ -323,6 +328,8 @@ static void stop_one(struct mp_master *master, struct mp_worker_handle *handle, 
             deadline = handle->deadline;
         break;
     }
+    if (handle->stopped_at != 0) /* or it has the sockets, and hears nothing, until it is killed */
+        (void)mp_process_kill(handle->pid, SIGCONT);
     /* After an upgrade others serve what waits in the kernel. */
     tell(handle, verb, !master->upgrade.done);
     mp_worker_handle_leave(handle, deadline);
@@ -342,6 +349,23 @@ void mp_crew_stop(struct mp_master *master, uint32_t verb, int64_t now, int64_t 
 {
     for (unsigned i = 0; i < master->slots; i++)
         stop_one(master, &master->workers[i], verb, now, deadline);
+}
+
+void mp_crew_stop_starting(struct mp_master *master, int64_t now, int64_t deadline)
+{
+    for (unsigned i = 0; i < master->slots; i++) {
+        if (is_starting(&master->workers[i]))
+            stop_one(master, &master->workers[i], MP_WORKER_DRAIN, now, deadline);
+    }
+}
+
+bool mp_crew_has_starting(const struct mp_master *master)
+{
+    for (unsigned i = 0; i < master->slots; i++) {
+        if (is_starting(&master->workers[i]))
+            return true;
+    }
+    return false;
 }
 
 void mp_crew_kill(struct mp_master *master, struct mp_worker_handle *handle, const char *why,

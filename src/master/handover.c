@@ -105,10 +105,22 @@ void mp_handover_done(struct mp_master *master)
     handover->count = 0;
 }
 
+static void tell(const struct mp_master *master, enum mp_upgrade_verb verb)
+{
+    const struct mp_upgrade_message message = {.verb = (uint32_t)verb};
+
+    if (master->handover.link >= 0)
+        (void)mp_socket_send_msg(master->handover.link, &message, sizeof(message), -1);
+}
+
+void mp_handover_begin(struct mp_master *master)
+{
+    tell(master, MP_UPGRADE_HERE);
+}
+
 /* The files first, so that they have an owner at any time. */
 void mp_handover_claim(struct mp_master *master)
 {
-    const struct mp_upgrade_message message = {.verb = MP_UPGRADE_READY};
     struct mp_handover *handover = &master->handover;
 
     if (!handover->pending)
@@ -116,8 +128,17 @@ void mp_handover_claim(struct mp_master *master)
     handover->pending = false;
     mp_listeners_claim(master);
     mp_control_socket_open(master, true);
-    if (handover->link >= 0)
-        (void)mp_socket_send_msg(handover->link, &message, sizeof(message), -1);
+    tell(master, MP_UPGRADE_READY);
+}
+
+/* The other waits for the end of the link, so that it is not the last to have the sockets. With
+ * workers that serve this one has them longest, and empties their queues: nothing is to be waited
+ * for. Without, the link ends with this process. */
+static void on_stop(struct mp_master *master, bool quick, int64_t now)
+{
+    mp_stop_ask(master, quick || !master->ever_ready, "the master before this one stops", now);
+    if (master->stage == MP_STAGE_DRAINING && master->ever_ready)
+        mp_fd_close(&master->handover.link);
 }
 
 static void on_end(struct mp_master *master, int64_t now)
@@ -142,9 +163,9 @@ void mp_handover_read(struct mp_master *master, int64_t now)
         if (n == -EAGAIN)
             return;
         if (n == sizeof(message) && message.verb == MP_UPGRADE_STOP)
-            mp_stop_ask(master, !master->ever_ready, "the master before this one stops", now);
+            on_stop(master, false, now);
         else if (n == sizeof(message) && message.verb == MP_UPGRADE_QUIT)
-            mp_stop_ask(master, true, "the master before this one stops", now);
+            on_stop(master, true, now);
         else if (n <= 0 && n != -EMSGSIZE)
             on_end(master, now);
     }

@@ -159,6 +159,7 @@ int mp_master_run(struct mp_master *master)
     master->started = mp_clock_now();
     mp_notify_init(master, master->started);
     mp_handover_done(master);
+    mp_handover_begin(master);
     if (!master->handover.pending)
         mp_control_socket_open(master, false);
     mp_loop_run(master);

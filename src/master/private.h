@@ -113,6 +113,7 @@ enum mp_upgrade_verb {
     /* Old master to new: stops, and so does the new one. */
     MP_UPGRADE_STOP, /* gracefully, if it serves */
     MP_UPGRADE_QUIT, /* at once */
+    MP_UPGRADE_HERE, /* new master to old: hears from now on */
 };
 
 struct mp_upgrade_message {
@@ -125,6 +126,7 @@ struct mp_upgrade {
     pid_t pid;   /* 0: there is none */
     int link;    /* owned; -1: none */
     int64_t deadline;
+    bool hears; /* it has said so */
     bool killed;
     bool done; /* it serves: this one ends */
 };
@@ -213,8 +215,9 @@ struct mp_master {
     int64_t oom_kill_at; /* when that was last seen to change; 0: never */
 
     enum mp_stage stage;
-    int64_t
-        release_deadline; /* DRAINING: the zygotes let the sockets go; 0: the workers are told */
+    int64_t release_deadline; /* DRAINING: who does not serve lets the sockets go; 0: the others are
+                                 told */
+    bool release_forced;      /* who has not let them go was killed */
     int64_t stop_deadline;
     int exit_status;
 
@@ -297,6 +300,9 @@ void mp_crew_drain(struct mp_master *master, struct mp_worker_handle *handle, bo
                    int64_t deadline);
 /* The same for all, when the pool stops. verb: MP_WORKER_DRAIN or MP_WORKER_QUIT. */
 void mp_crew_stop(struct mp_master *master, uint32_t verb, int64_t now, int64_t deadline);
+/* DRAIN for those that do not serve yet: they have the listening sockets nevertheless. */
+void mp_crew_stop_starting(struct mp_master *master, int64_t now, int64_t deadline);
+bool mp_crew_has_starting(const struct mp_master *master);
 /* SIGKILL, with a line in the log that says why and what it was serving; why NULL: silently. */
 void mp_crew_kill(struct mp_master *master, struct mp_worker_handle *handle, const char *why,
                   int64_t now);
@@ -414,6 +420,11 @@ bool mp_upgrade_on_death(struct mp_master *master, pid_t pid, int status, uint64
 void mp_upgrade_tick(struct mp_master *master, int64_t now);
 int64_t mp_upgrade_next_look(const struct mp_master *master);
 void mp_upgrade_stop(struct mp_master *master, bool quick, int64_t now);
+/* The one that was to follow, and was told to stop, has the listening sockets and nobody that
+ * serves them. */
+bool mp_upgrade_has_sockets(const struct mp_master *master);
+/* Ends one that cannot hear yet. */
+void mp_upgrade_force(struct mp_master *master);
 /* None is under way that would be left behind. */
 bool mp_upgrade_is_over(const struct mp_master *master);
 
@@ -423,6 +434,8 @@ bool mp_upgrade_is_over(const struct mp_master *master);
 int mp_handover_take(struct mp_master *master, const char *spec);
 /* Closes what nobody has taken. */
 void mp_handover_done(struct mp_master *master);
+/* This one hears the other from now on. */
+void mp_handover_begin(struct mp_master *master);
 /* The first workers serve. */
 void mp_handover_claim(struct mp_master *master);
 void mp_handover_read(struct mp_master *master, int64_t now);

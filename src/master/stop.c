@@ -15,32 +15,76 @@
 
 #define QUIT_TIMEOUT MP_NSEC_PER_SEC
 #define RELEASE_TIMEOUT (1 * MP_NSEC_PER_SEC)
+/* From SIGKILL to the end of what was killed. */
+#define FORCED_TIMEOUT (200 * MP_NSEC_PER_MSEC)
 #define KILL_TIMEOUT (10 * MP_NSEC_PER_SEC)
+
+static bool has_sockets(const struct mp_zygote_handle *zygote)
+{
+    return zygote->state != MP_ZYGOTE_ABSENT && zygote->control >= 0 && !zygote->reaped_at;
+}
 
 static bool zygotes_have_sockets(const struct mp_master *master)
 {
     for (unsigned i = 0; i < MP_ZYGOTES; i++) {
-        const struct mp_zygote_handle *zygote = &master->zygotes[i];
-
-        if (zygote->state != MP_ZYGOTE_ABSENT && zygote->control >= 0 && !zygote->reaped_at)
+        if (has_sockets(&master->zygotes[i]))
             return true;
     }
     return false;
 }
 
+static bool others_have_sockets(const struct mp_master *master)
+{
+    return zygotes_have_sockets(master) || mp_crew_has_starting(master) ||
+           mp_upgrade_has_sockets(master);
+}
+
+/* Those that do not hear: in a hook, stopped, or reading their configuration. A worker that starts
+ * is killed by its own deadline, which is now, too. */
+static void force_release(struct mp_master *master, int64_t now)
+{
+    master->release_forced = true;
+    master->release_deadline = now + FORCED_TIMEOUT;
+    for (unsigned i = 0; i < MP_ZYGOTES; i++) {
+        struct mp_zygote_handle *zygote = &master->zygotes[i];
+
+        if (!has_sockets(zygote))
+            continue;
+        mp_log(&master->options.log, MP_LOG_WARNING,
+               "the zygote (pid %d) does not leave: killed, for it has the listening sockets",
+               (int)zygote->pid);
+        mp_zygote_handle_kill(zygote);
+    }
+    mp_upgrade_force(master);
+}
+
+/* An embedded master's program has the sockets anyway; after an upgrade others serve them. */
+static bool may_force(const struct mp_master *master, int64_t now)
+{
+    return !master->release_forced && !master->embedded && !master->upgrade.done &&
+           now < master->stop_deadline;
+}
+
 static void drain_when_released(struct mp_master *master, int64_t now)
 {
-    if (master->release_deadline == 0 ||
-        (now < master->release_deadline && zygotes_have_sockets(master)))
+    bool held = others_have_sockets(master);
+
+    if (master->release_deadline == 0 || (held && now < master->release_deadline))
         return;
+    if (held && may_force(master, now)) {
+        force_release(master, now);
+        return;
+    }
     master->release_deadline = 0;
     mp_crew_stop(master, MP_WORKER_DRAIN, now, master->stop_deadline);
 }
 
 /*
- * Who is the last to close a listening socket resets whoever is in its queue. So the workers, which
- * empty the queue and close, are told only when nobody else has it: the master has closed its own,
- * and the zygotes say by the end of their sockets that they have. Until then workers serve as ever.
+ * Who is the last to close a listening socket resets whoever is in its queue. So the workers that
+ * serve, which empty the queue and close, are told only when nobody else has it: the master has
+ * closed its own, the zygotes and a master that was to follow say by the end of their sockets that
+ * they have, and workers that do not serve yet have ended, or serve. Until then workers serve as
+ * ever. Whoever does not let go is killed.
  */
 static void enter_draining(struct mp_master *master, int64_t now)
 {
@@ -55,6 +99,7 @@ static void enter_draining(struct mp_master *master, int64_t now)
     mp_listeners_close(master);
     mp_reload_stop(master, master->stop_deadline);
     mp_upgrade_stop(master, false, now);
+    mp_crew_stop_starting(master, now, master->stop_deadline);
     drain_when_released(master, now);
 }
 
@@ -199,7 +244,8 @@ void mp_stop_tick(struct mp_master *master, int64_t now)
 
 int64_t mp_stop_next_look(const struct mp_master *master)
 {
-    if (master->stage == MP_STAGE_DRAINING && master->release_deadline != 0)
+    if (master->stage == MP_STAGE_DRAINING && master->release_deadline != 0 &&
+        master->release_deadline < master->stop_deadline)
         return master->release_deadline;
     return master->stage == MP_STAGE_RUNNING ? MP_HANDLE_NEVER : master->stop_deadline;
 }

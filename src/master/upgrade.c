@@ -9,7 +9,8 @@
  *     +-------------------+
  *
  * The link between the two is closed by this one, when it has said its last word to the service
- * manager. If this one is told to stop before it knows of READY, so is the other, and waited for.
+ * manager. If this one is told to stop before it knows of READY, so is the other, and waited for;
+ * the other closes the link when its own workers see to those that wait in the sockets' queues.
  *
  * Until READY nothing is changed here: whatever is wrong with the other, this one goes on. Both
  * listen in between; the kernel gives a connection to either.
@@ -167,6 +168,7 @@ static void forget(struct mp_upgrade *upgrade)
 {
     mp_fd_close(&upgrade->link);
     upgrade->pid = 0;
+    upgrade->hears = false;
     upgrade->deadline = MP_HANDLE_NEVER;
 }
 
@@ -205,6 +207,8 @@ void mp_upgrade_read(struct mp_master *master, int64_t now)
             return;
         if (n == sizeof(message) && message.verb == MP_UPGRADE_READY)
             hand_over(master, now);
+        else if (n == sizeof(message) && message.verb == MP_UPGRADE_HERE)
+            upgrade->hears = true;
         else if (n <= 0 && n != -EMSGSIZE)
             mp_fd_close(&upgrade->link);
     }
@@ -235,6 +239,13 @@ bool mp_upgrade_on_death(struct mp_master *master, pid_t pid, int status, uint64
     return true;
 }
 
+static void kill_it(struct mp_upgrade *upgrade)
+{
+    upgrade->killed = true;
+    upgrade->deadline = MP_HANDLE_NEVER;
+    (void)mp_process_kill(upgrade->pid, SIGKILL);
+}
+
 void mp_upgrade_tick(struct mp_master *master, int64_t now)
 {
     struct mp_upgrade *upgrade = &master->upgrade;
@@ -249,9 +260,7 @@ void mp_upgrade_tick(struct mp_master *master, int64_t now)
         mp_log(&master->options.log, MP_LOG_ERROR,
                "the new master (pid %d) is not ready within %s: killed", (int)upgrade->pid,
                mp_report_duration(master->limits.load_timeout, time, sizeof(time)));
-    upgrade->killed = true;
-    upgrade->deadline = MP_HANDLE_NEVER;
-    (void)mp_process_kill(upgrade->pid, SIGKILL);
+    kill_it(upgrade);
 }
 
 int64_t mp_upgrade_next_look(const struct mp_master *master)
@@ -272,7 +281,21 @@ void mp_upgrade_stop(struct mp_master *master, bool quick, int64_t now)
     upgrade->deadline = (quick ? now : master->stop_deadline) + LEAVE_TIMEOUT;
 }
 
+bool mp_upgrade_has_sockets(const struct mp_master *master)
+{
+    return master->upgrade.pid != 0 && !master->upgrade.done && master->upgrade.link >= 0;
+}
+
+/* One that hears is on its way, and may have workers that serve. */
+void mp_upgrade_force(struct mp_master *master)
+{
+    if (mp_upgrade_has_sockets(master) && !master->upgrade.hears)
+        kill_it(&master->upgrade);
+}
+
 bool mp_upgrade_is_over(const struct mp_master *master)
 {
-    return master->upgrade.pid == 0 || (master->upgrade.done && master->upgrade.link < 0);
+    const struct mp_upgrade *upgrade = &master->upgrade;
+
+    return upgrade->pid == 0 || (upgrade->done && upgrade->link < 0 && mp_notify_is_silent(master));
 }

@@ -40,7 +40,7 @@ os.register_at_fork(after_in_child=in_worker)
 class Upgraded:
     """A server whose application can be changed, and whose masters follow one another."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.path = folder / "web.sock"
         self.log = folder / "log"
@@ -49,7 +49,7 @@ class Upgraded:
         self.write(1)
         with self.log.open("wb") as log:
             self.first = subprocess.Popen(
-                command("-b", f"unix:{self.path}", "-w", "2", "changing"),
+                command("-b", f"unix:{self.path}", "-w", "2", *options, "changing"),
                 cwd=folder,
                 env=environment({"XDG_RUNTIME_DIR": str(self.runtime)}),
                 stderr=log,
@@ -211,6 +211,25 @@ def test_stopped_when_the_new_one_serves_already(server: Upgraded) -> None:
     wait_until(lambda: not is_alive(new), 20, "the end of the new master")
     assert "upgrade has failed" not in server.log.read_text()
     assert not server.path.exists()
+
+
+def test_stopped_while_the_new_one_reads_its_configuration(tmp_path: Path) -> None:
+    """It does not hear, and it and the process that runs the file have the listening socket."""
+    (tmp_path / "conf.py").write_text("")
+    server = Upgraded(tmp_path, "-c", "conf.py")
+    try:
+        begun = tmp_path / "begun"
+        (tmp_path / "conf.py").write_text(
+            f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(15)\n"
+        )
+        server.begin()
+        wait_until(begun.exists, 20, "the configuration being read")
+        server.first.terminate()
+        assert server.first.wait(stretched(8)) == 0
+        assert str(server.path) not in Path("/proc/net/unix").read_text()
+    finally:
+        server.first.kill()
+        server.first.wait()
 
 
 def test_no_request_is_lost(server: Upgraded) -> None:

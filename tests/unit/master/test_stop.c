@@ -242,15 +242,67 @@ TEST(a_zygote_that_takes_long_to_leave_has_let_the_sockets_go)
     pond_free(pond);
 }
 
-/* The workers are told after all. */
+/* It is killed: a queue that nobody serves would be left otherwise. */
 TEST(a_zygote_that_does_not_let_the_sockets_go)
 {
-    struct pond *pond = pond_new();
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
 
-    pond_start(pond, &(struct pond_options){.workers = 1});
-    pond_wait_ready(pond);
+    atomic_store(&pond->orders.drain_ms, 500);
     kill(atomic_load(&pond->zygote), SIGSTOP);
-    CHECK_EQ(pond_stop(pond, SIGTERM), 0);
-    CHECK(atomic_load(&pond->workers[0].drain_value) == 2);
+    pond_signal(pond, SIGTERM);
+    POND_WAIT(atomic_load(&pond->workers[0].drain_value) == 2);
+    CHECK(!pond_is_alive(atomic_load(&pond->zygote)));
+    pond_expect_log(pond, "does not leave: killed, for it has the listening sockets");
+    ends_within(pond, 4000);
+}
+
+/* It has the sockets, too: those that serve are told when it is gone. */
+TEST(a_worker_that_loads_has_let_the_sockets_go)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .no_preload = true});
+    pid_t loading;
+    int64_t told;
+
+    atomic_store(&pond->orders.drain_ms, 500);
+    atomic_store(&pond->orders.load_ms, 60000);
+    kill(pond_wait_life(pond, 1, 0), SIGKILL);
+    POND_WAIT(atomic_load(&pond->loads) == 3);
+    loading = atomic_load(&pond->zygote); /* the last that loaded: this worker */
+    told = pond_now();
+    pond_signal(pond, SIGTERM);
+    POND_WAIT(atomic_load(&pond->workers[0].drain_at));
+    CHECK(!pond_is_alive(loading));
+    CHECK(atomic_load(&pond->workers[0].drain_at) - told > 500 * MP_NSEC_PER_MSEC);
+    pond_expect_log(pond, "killed: told to leave while it was starting");
+    ends_within(pond, 4000);
+}
+
+/* One that hears leaves, and nobody waits for longer than that takes. */
+TEST(a_worker_that_starts_and_hears_is_not_waited_for)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2});
+    int64_t told;
+
+    atomic_store(&pond->orders.never_ready, 1);
+    kill(pond_wait_life(pond, 1, 0), SIGKILL);
+    POND_WAIT(atomic_load(&pond->workers[1].starts) == 2);
+    told = pond_now();
+    pond_signal(pond, SIGTERM);
+    CHECK_EQ(pond_wait_end(pond, 4000), 0);
+    CHECK(atomic_load(&pond->workers[0].drain_at) - told < 700 * MP_NSEC_PER_MSEC);
+    CHECK_EQ(atomic_load(&pond->workers[1].drain_value), 2);
+    pond_free(pond);
+}
+
+TEST(a_stopped_worker_goes_on_and_drains)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 2, .graceful_ms = 15000});
+
+    kill(atomic_load(&pond->workers[0].pid), SIGSTOP);
+    pond_expect_log(pond, "was stopped by a signal");
+    pond_signal(pond, SIGTERM);
+    CHECK_EQ(pond_wait_end(pond, 4000), 0);
+    CHECK_EQ(atomic_load(&pond->workers[0].drain_value), 2);
+    CHECK_EQ(pond_log_count(pond, "killed"), 0);
     pond_free(pond);
 }
