@@ -179,10 +179,13 @@ static void close_when_silent(struct mp_master *master)
         mp_fd_close(&master->upgrade.link);
 }
 
+/* What one said that has died since, or will at once, is worth nothing: this one goes on. */
 static void hand_over(struct mp_master *master, int64_t now)
 {
     char who[64];
 
+    if (master->upgrade.killed || mp_process_has_ended(master->upgrade.pid))
+        return;
     mp_listeners_disown(master);
     if (master->stage != MP_STAGE_RUNNING) /* it was told to stop, too */
         return;
@@ -222,7 +225,6 @@ bool mp_upgrade_on_death(struct mp_master *master, pid_t pid, int status, uint64
 
     if (pid != upgrade->pid || pid == 0)
         return false;
-    mp_upgrade_read(master, now); /* what it has said at last */
     mp_report_death(status,
                     upgrade->killed ? MP_KILLER_MASTER : mp_crew_killer(master, status, now), peak,
                     death, sizeof(death));

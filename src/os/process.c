@@ -54,6 +54,14 @@ pid_t mp_process_wait(pid_t pid, int *ret_status)
     return wait_child(pid, ret_status, 0);
 }
 
+bool mp_process_has_ended(pid_t child)
+{
+    siginfo_t info = {0};
+
+    return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == child;
+}
+
 /* Not every C library that we build with has the function. */
 int mp_process_pidfd(pid_t pid)
 {

@@ -20,6 +20,8 @@ int mp_process_die_with_parent(int signo, pid_t parent);
 pid_t mp_process_reap(pid_t pid, int *ret_status);
 /* The same, blocking. */
 pid_t mp_process_wait(pid_t pid, int *ret_status);
+/* Whether this child has ended; it stays to be reaped. */
+bool mp_process_has_ended(pid_t child);
 
 /* pidfd_open(2): readable when the process has ended, with all its threads. CLOEXEC. A descriptor
  * or -errno (-ESRCH: there is no such process). */

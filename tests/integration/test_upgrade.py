@@ -174,6 +174,21 @@ def test_a_new_master_that_is_killed(server: Upgraded) -> None:
     assert server.ask() == ("1", server.first.pid)
 
 
+def test_a_new_master_that_is_killed_when_it_has_said_that_it_serves(server: Upgraded) -> None:
+    """The old one hears of both at once."""
+    server.write(2)
+    new = server.begin()
+    os.kill(server.first.pid, signal.SIGSTOP)
+    wait_until(lambda: server.log.read_text().count("listening") == 2, 20, "the new master")
+    time.sleep(0.3)
+    os.kill(new, signal.SIGKILL)
+    time.sleep(0.3)
+    os.kill(server.first.pid, signal.SIGCONT)
+    server.says("the upgrade has failed")
+    assert server.ask_many() == {("1", server.first.pid)}
+    server.stop()
+
+
 def test_an_old_master_that_dies_meanwhile(server: Upgraded) -> None:
     server.write("__import__('time').sleep(1) or 2")
     new = server.begin()

@@ -314,3 +314,30 @@ TEST(what_a_thread_does)
     close(it.pipe[0]);
     close(it.pipe[1]);
 }
+
+TEST(a_child_that_has_ended_is_seen_and_stays)
+{
+    int status;
+    int fds[2];
+    pid_t pid;
+
+    CHECK_OK(pipe(fds));
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        char byte;
+
+        close(fds[1]);
+        _exit(read(fds[0], &byte, 1) == 0 ? 7 : 1);
+    }
+    CHECK(!mp_process_has_ended(pid));
+    close(fds[0]);
+    close(fds[1]);
+    while (!mp_process_has_ended(pid))
+        ;
+    CHECK(mp_process_has_ended(pid));
+    CHECK_EQ(mp_process_wait(pid, &status), pid);
+    CHECK_EQ(WEXITSTATUS(status), 7);
+    CHECK(!mp_process_has_ended(pid));
+    CHECK(!mp_process_has_ended(getpid()));
+}
