@@ -98,7 +98,7 @@ struct mp_reload {
     bool again;        /* asked for once more meanwhile */
     unsigned prover;   /* PROVING: slot of its first worker; MP_RELOAD_NOBODY: to be chosen */
     int64_t started;   /* of this one */
-    int64_t deadline;  /* PROVING */
+    int64_t deadline;  /* PROVING; ROLLING: of its patience, when another one waits */
     unsigned asked;    /* how many there were, for those who wait for one */
     unsigned finished; /* ... that are over */
     uint32_t failures; /* bit n: whether the one before the last n has failed */
@@ -403,7 +403,7 @@ struct mp_zygote_handle *mp_reload_zygote_for(struct mp_master *master,
 void mp_reload_on_loaded(struct mp_master *master, int64_t now);
 /* It came to nothing, for a reason of two parts (detail may be NULL): what serves goes on. */
 void mp_reload_failed(struct mp_master *master, const char *why, const char *detail, int64_t now);
-/* What happens to workers; of interest when it is the one that proves. */
+/* What happens to workers; most of interest when it is the one that proves. */
 void mp_reload_on_ready(struct mp_master *master, const struct mp_worker_handle *handle,
                         int64_t now);
 void mp_reload_on_end(struct mp_master *master, struct mp_worker_handle *handle, int64_t now);

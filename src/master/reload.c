@@ -6,7 +6,7 @@
  *    IDLE --------> WANTED ---------> LOADING --------> PROVING -------------------------> ROLLING
  *     ^                                  | failed          | failed                           |
  *     +----------------------------------+-----------------+----------------------------------+
- *                                                               nobody older is left to replace
+ *                           nobody older is left to replace, or another one waits and none comes
  *
  * A second zygote is started beside the current one. It reads the configuration and loads the code
  * in its own process, so nothing that is wrong there can harm the master. When it has loaded, one
@@ -26,6 +26,8 @@
 
 /* The old zygote has nothing to finish. */
 #define LEAVE_TIMEOUT (5 * MP_NSEC_PER_SEC)
+/* Without a worker that becomes ready, before another reload is not kept waiting any longer. */
+#define ROLL_PATIENCE (5 * MP_NSEC_PER_SEC)
 
 static struct mp_zygote_handle *current_of(struct mp_master *master)
 {
@@ -173,6 +175,7 @@ static void commit(struct mp_master *master, int64_t now)
         prover->proving = false;
     master->reload.prover = MP_RELOAD_NOBODY;
     master->reload.state = MP_RELOAD_ROLLING;
+    master->reload.deadline = now + ROLL_PATIENCE;
     master->ever_loaded = true;
 }
 
@@ -191,6 +194,8 @@ void mp_reload_on_ready(struct mp_master *master, const struct mp_worker_handle 
 {
     if (master->reload.state == MP_RELOAD_PROVING && handle == prover_of(master))
         commit(master, now);
+    else if (master->reload.state == MP_RELOAD_ROLLING)
+        master->reload.deadline = now + ROLL_PATIENCE;
 }
 
 /* It has died, or has lost its connection. */
@@ -214,14 +219,16 @@ static bool is_old(struct mp_master *master, const struct mp_worker_handle *hand
            handle->state >= MP_HANDLE_SPAWNING && handle->state <= MP_HANDLE_READY;
 }
 
-/* A quarter of the pool at a time, one at least: while successors start, all of the old ones
- * serve, but the memory is needed for both. */
-static void roll(struct mp_master *master, int64_t now)
+/*
+ * A quarter of the pool at a time, one at least: while successors start, all of the old ones
+ * serve, but the memory is needed for both. In any state: a reload that was cut short is completed
+ * beside the next one, or after it when that fails. Returns whether some are left.
+ */
+static bool retire_old(struct mp_master *master)
 {
     unsigned most = 1 + master->target / 4;
     unsigned waiting = 0;
     bool left = false;
-    char text[32];
 
     for (unsigned i = 0; i < master->slots; i++) {
         if (is_old(master, &master->workers[i])) {
@@ -237,8 +244,28 @@ static void roll(struct mp_master *master, int64_t now)
             waiting++;
         }
     }
-    if (left)
+    return left;
+}
+
+/* What comes next may be the remedy of what keeps the new workers from starting. */
+static void cut_short(struct mp_master *master, int64_t now)
+{
+    mp_log(&master->options.log, MP_LOG_WARNING,
+           "generation %u serves beside older ones, whose successors do not become ready: the next "
+           "reload does not wait for them",
+           current_of(master)->generation);
+    end(master, false, now);
+}
+
+static void roll(struct mp_master *master, bool left, int64_t now)
+{
+    char text[32];
+
+    if (left) {
+        if (master->reload.again && now >= master->reload.deadline)
+            cut_short(master, now);
         return;
+    }
     mp_log(&master->options.log, MP_LOG_INFO, "reloaded in %s: generation %u serves",
            mp_report_duration(now - master->reload.started, text, sizeof(text)),
            current_of(master)->generation);
@@ -258,6 +285,7 @@ static void begin(struct mp_master *master, int64_t now)
 void mp_reload_tick(struct mp_master *master, int64_t now)
 {
     struct mp_reload *reload = &master->reload;
+    bool left;
 
     if (master->stage != MP_STAGE_RUNNING)
         return;
@@ -267,13 +295,16 @@ void mp_reload_tick(struct mp_master *master, int64_t now)
         begin_proof(master, now);
     if (reload->state == MP_RELOAD_PROVING && now >= reload->deadline)
         mp_reload_failed(master, "its first worker was not ready in time", NULL, now);
+    left = retire_old(master);
     if (reload->state == MP_RELOAD_ROLLING)
-        roll(master, now);
+        roll(master, left, now);
 }
 
 int64_t mp_reload_next_look(const struct mp_master *master)
 {
     const struct mp_reload *reload = &master->reload;
 
-    return reload->state == MP_RELOAD_PROVING ? reload->deadline : MP_HANDLE_NEVER;
+    if (reload->state == MP_RELOAD_PROVING || (reload->state == MP_RELOAD_ROLLING && reload->again))
+        return reload->deadline;
+    return MP_HANDLE_NEVER;
 }

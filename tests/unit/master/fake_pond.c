@@ -202,6 +202,11 @@ static void obey(struct life *life)
     case POND_RAISE:
         die_of(argument);
         break;
+    case POND_READY:
+        atomic_store(&self->ready_from, pond_now());
+        send_verb(life, MP_WORKER_READY, 0);
+        atomic_store(&self->ready_at, pond_now());
+        break;
     case POND_RETIRE:
         send_verb(life, MP_WORKER_RETIRE, argument ? (uint32_t)argument : MP_RETIRE_STUCK);
         break;

@@ -23,6 +23,7 @@ enum pond_command {
     POND_NOTHING = 0,
     POND_EXIT,         /* _exit(argument) */
     POND_RAISE,        /* end by signal argument */
+    POND_READY,        /* send READY, after all */
     POND_RETIRE,       /* send RETIRE, for reason argument (0: stuck) */
     POND_STOP,         /* send STOP */
     POND_CLOSE,        /* close the control socket, live on */

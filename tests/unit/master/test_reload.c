@@ -96,6 +96,34 @@ TEST(asked_for_meanwhile_it_is_done_once_more)
     pond_end(pond);
 }
 
+/* The first new worker serves, no other does: what is asked for then may be the remedy. */
+TEST(asked_for_while_no_other_new_worker_comes)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 3});
+
+    TEST_BUDGET(60);
+    atomic_store(&pond->orders.never_ready, 1);
+    pond_signal(pond, SIGHUP);
+    POND_WAIT(atomic_load(&pond->workers[3].starts) == 1);
+    atomic_store(&pond->orders.exit_early, 1 + 9);
+    atomic_store(&pond->orders.never_ready, 0);
+    pond_command(pond, 3, POND_READY, 0);
+    POND_WAIT(count_ready(pond, 2) == 1);
+    POND_WAIT(pond_log_count(pond, "in a row soon after its start") > 0);
+    atomic_store(&pond->orders.load_status, 3);
+    pond_signal(pond, SIGHUP);
+    pond_expect_log(pond, "SIGHUP: reloading again when this reload is over");
+    pond_expect_log(pond, "generation 2 serves beside older ones");
+    pond_expect_log(pond, "the reload has failed");
+    /* And the one that was cut short comes to its end. */
+    atomic_store(&pond->orders.exit_early, 0);
+    POND_WAIT(count_ready(pond, 2) == 3 && count_ready(pond, 1) == 0);
+    atomic_store(&pond->orders.load_status, 0);
+    reload(pond, 1);
+    POND_WAIT(count_ready(pond, 4) == 3);
+    pond_end(pond);
+}
+
 TEST(code_that_does_not_load_leaves_the_old_serving)
 {
     struct pond *pond = pond_begin((struct pond_options){.workers = 2});
