@@ -13,9 +13,9 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from millpond import _core
 from millpond._config import LEVELS, Config
 from millpond._gunicorn import SETTINGS
+from millpond._hook_log import Log
 from millpond._loader import without_our_frames
 
 EXIT_HOOK = 1
@@ -51,44 +51,6 @@ LOGGING_DEFAULTS: dict[str, Any] = {
         }
     },
 }
-
-
-class Log:
-    """`server.log` and `worker.log`: lines in the server's log."""
-
-    def __init__(self, fd: int, level: int) -> None:
-        self._fd, self._least = fd, level
-
-    def _write(self, level: int, text: Any, args: tuple[Any, ...], exc_info: Any = None) -> None:
-        if level < self._least:
-            return
-        text = str(text)
-        if args:
-            values = args[0] if len(args) == 1 and isinstance(args[0], Mapping) else args
-            text = text % values
-        if exc_info:
-            text += "\n" + traceback.format_exc().rstrip()
-        _core.log(self._fd, level, text.replace("\n", "\n    "))
-
-    def debug(self, text: Any, *args: Any, **options: Any) -> None:
-        self._write(0, text, args, options.get("exc_info"))
-
-    def info(self, text: Any, *args: Any, **options: Any) -> None:
-        self._write(1, text, args, options.get("exc_info"))
-
-    def warning(self, text: Any, *args: Any, **options: Any) -> None:
-        self._write(2, text, args, options.get("exc_info"))
-
-    warn = warning
-
-    def error(self, text: Any, *args: Any, **options: Any) -> None:
-        self._write(3, text, args, options.get("exc_info"))
-
-    def critical(self, text: Any, *args: Any, **options: Any) -> None:
-        self._write(4, text, args, options.get("exc_info"))
-
-    def exception(self, text: Any, *args: Any, **options: Any) -> None:
-        self._write(3, text, args, options.get("exc_info", True))
 
 
 class Settings:

@@ -44,6 +44,7 @@ from millpond._worker import (
     flush,
     freeze,
     load_application,
+    log_line,
 )
 
 EXIT_USAGE = 2
@@ -364,7 +365,7 @@ class _Run:
 
     def _warn(self, text: str) -> None:
         if LEVELS.index(self.config.log_level) <= WARNING:
-            _core.log(self.log_fd, WARNING, text)
+            log_line(self.log_fd, WARNING, text)
 
     def _freeze(self) -> None:
         freeze(self.log_fd, LEVELS.index(self.config.log_level), self.sockets)

@@ -45,13 +45,19 @@ def prepare_process() -> None:
     os.register_at_fork(after_in_child=_mend_main_thread)
 
 
+def log_line(fd: int, level: int, text: str) -> None:
+    """A line in the error log. Texts of applications may have what no line of a log can."""
+    text = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+    _core.log(fd, level, text)
+
+
 def complain(text: str, log_fd: int) -> None:
     """Says what is wrong on stderr, and in the error log where that is another file."""
     flush()
     sys.stderr.write(text)
     flush()
     if log_fd > 2:
-        _core.log(log_fd, ERROR, "\n    ".join(text.rstrip("\n").split("\n")))
+        log_line(log_fd, ERROR, "\n    ".join(text.rstrip("\n").split("\n")))
 
 
 def load_application(target: Target | Callable[..., Any], log_fd: int) -> Callable[..., Any]:
@@ -71,10 +77,10 @@ def freeze(log_fd: int, level: int, before: dict[int, str]) -> None:
     that were open before the application was loaded."""
     if level <= WARNING:
         for text in _fork_safety.warnings(before):
-            _core.log(log_fd, WARNING, text)
+            log_line(log_fd, WARNING, text)
     if level <= INFO:
         for text in _fork_safety.notes():
-            _core.log(log_fd, INFO, text)
+            log_line(log_fd, INFO, text)
     flush()
     gc.collect()
     gc.freeze()
@@ -105,7 +111,7 @@ def _tell_who_is_waited_for(log_fd: int) -> None:
     """On a thread of its own: an end that takes long has its reason in the log."""
     time.sleep(PATIENCE)
     if names := _names_of_threads():
-        _core.log(
+        log_line(
             log_fd,
             WARNING,
             f"the end of this process waits for threads of the application: {', '.join(names)}. One "

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from millpond._config import Config
+from millpond._config import LEVELS, Config
+from millpond._hook_log import Log
 from millpond._hooks import Hooks
 from support.patience import wait_until
 from support.program import millpond
@@ -213,6 +214,58 @@ def test_settings_and_logs_of_hooks(capfd: pytest.CaptureFixture[str]) -> None:
     told = capfd.readouterr().err
     assert "hidden" not in told
     assert re.search(r"INFO .*one of 2", told) and re.search(r"WARNING .*mapped", told)
+
+
+class _Unshowable:
+    def __repr__(self) -> str:
+        raise LookupError
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "shown"),
+    [
+        ("a %d", ("x",), "a %d 'x'"),
+        ("%s", ("a", "b"), "%s 'a', 'b'"),
+        ("%s %s", ("a",), "%s %s 'a'"),
+        ("%(b)s", ({"a": 1},), "%(b)s {'a': 1}"),
+        ("%s", ({},), "{}"),
+        ("50%", (3,), "50% 3"),
+        ("50%", (), "50%"),
+        ("%s", (_Unshowable(),), "%s <_Unshowable that cannot be shown: LookupError>"),
+        (_Unshowable(), (), "<_Unshowable that cannot be shown: LookupError>"),
+        ("a\0b\udc80c", (), "a\\x00b\\udc80c"),
+    ],
+)
+def test_a_line_of_a_hook_is_always_logged(
+    capfd: pytest.CaptureFixture[str], text: object, args: tuple[object, ...], shown: str
+) -> None:
+    Log(2, 0).info(text, *args)
+    assert capfd.readouterr().err.rstrip().endswith(" " + shown)
+
+
+def test_levels_and_exceptions_in_lines_of_hooks(capfd: pytest.CaptureFixture[str]) -> None:
+    log = Log(2, LEVELS.index("info"))
+    assert log.isEnabledFor(20) and not log.isEnabledFor(10) and log.getEffectiveLevel() == 20
+    log.setLevel("ERROR")
+    log.warning("left out")
+    log.setLevel(0)
+    log.log(10, "left out")
+    for level, name in ((35, "WARNING"), (5000, "CRITICAL"), ("info", "INFO"), (None, "ERROR")):
+        log.log(level, "once")
+        told = capfd.readouterr().err
+        assert f" {name} " in told and "once" in told and "left out" not in told
+    log.fatal("the last", extra={"a": 1}, stacklevel=2, stack_info=True)
+    told = capfd.readouterr().err
+    assert "CRITICAL" in told and "the last" in told and "  File " in told
+    error = KeyError("given")
+    for told_of in (error, (KeyError, error, None)):
+        log.error("with", exc_info=told_of)
+        told = capfd.readouterr().err
+        assert "KeyError: 'given'" in told and "NoneType" not in told
+    log.exception("without any")
+    assert "NoneType" not in capfd.readouterr().err
 
 
 def test_request_hooks_keep_nothing(start: Start, tmp_path: Path) -> None:
