@@ -300,6 +300,21 @@ HOOKS: dict[str, str] = {
     "worker_exit": "is worker_stopping, with the server before the worker",
     "child_exit": "in the process that has loaded the application",
 }
+# What each of them is called with; a post_request may take fewer.
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "on_starting": ("server",),
+    "on_reload": ("server",),
+    "when_ready": ("server",),
+    "pre_fork": ("server", "worker"),
+    "post_fork": ("server", "worker"),
+    "worker_started": ("worker",),
+    "post_worker_init": ("worker",),
+    "pre_request": ("worker", "req"),
+    "post_request": ("worker", "req", "environ", "resp"),
+    "worker_stopping": ("worker",),
+    "worker_exit": ("server", "worker"),
+    "child_exit": ("server", "worker"),
+}
 NO_HOOKS: dict[str, str] = {
     "worker_int": "is not called: worker_stopping is, before a worker ends",
     "worker_abort": "is not called: the log shows where a request was that took too long, and "

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from millpond._config import LEVELS, Config
-from millpond._gunicorn import SETTINGS
+from millpond._gunicorn import ARGUMENTS, SETTINGS
 from millpond._hook_log import Log
 from millpond._loader import without_our_frames
 
@@ -309,3 +309,22 @@ def _arity(hook: Hook) -> int:
     return min(
         4, sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
     )
+
+
+def what_is_wrong(name: str, hook: Hook) -> str:
+    """Why a function cannot be this hook; "" if it can, as far as that is to be seen."""
+    import inspect
+
+    if inspect.iscoroutinefunction(hook):
+        return "must be a plain function: nobody would await what an async one returns"
+    told = ARGUMENTS[name]
+    wants = _arity(hook) if name == "post_request" else len(told)
+    try:
+        signature = inspect.signature(hook)
+    except (TypeError, ValueError):  # there is none, as with some that are written in C
+        return ""
+    try:
+        signature.bind(*told[:wants])
+    except TypeError:
+        return f"is called as {name}({', '.join(told)}), and takes {signature}"
+    return ""

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -57,13 +58,21 @@ class PidFile:
     def create(self, identity: Identity | None = None, replaces: int = 0) -> None:
         """Writes the file whole, and then puts it in its place. ListenError: a server lives that has
         one there, unless its pid is that of `replaces`, whose place this process takes."""
+        self._do(identity, lambda: self._create(replaces))
+        os.register_at_fork(after_in_child=self._forget)
+
+    def check_place(self, identity: Identity | None = None) -> None:
+        """Raises what create() would because of the place. Which server has a file there is not asked:
+        it may be the one whose next configuration this is."""
+        self._do(identity, self._check_place)
+
+    def _do(self, identity: Identity | None, what: Callable[[], None]) -> None:
         try:
-            as_user(identity, self.path, lambda: self._create(replaces))
+            as_user(identity, self.path, what)
         except ListenError:
             raise
         except OSError as error:
             raise _failed(self.path, str(error.strerror).lower()) from None
-        os.register_at_fork(after_in_child=self._forget)
 
     def _create(self, replaces: int) -> None:
         folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -74,11 +83,21 @@ class PidFile:
         finally:
             os.close(folder)
 
-    def _check(self, replaces: int) -> None:
+    def _check_place(self) -> None:
+        folder = os.path.dirname(self.path)
+        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        self._check_kind()
+
+    def _check_kind(self) -> None:
         if os.path.lexists(self.path) and (
             os.path.islink(self.path) or not os.path.isfile(self.path)
         ):
             raise _failed(self.path, "there is something that is no file")
+
+    def _check(self, replaces: int) -> None:
+        self._check_kind()
         pid = holder_of(self.path)
         if pid and pid != replaces:
             who = f"pid {pid}" if pid > 0 else "in another container"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from millpond._config import KINDS, ConfigError, ListenError
+from millpond._pyfile import FileFailed
 from millpond._resolve import TARGET, Again, Resolved
 
 EXIT_KILLED = 1
@@ -78,6 +79,9 @@ def _load_in_child(again: Again) -> None:
         status = load_once(again)
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
+    except FileFailed as error:
+        sys.stderr.write(error.report)
+        status = 2
     except (ConfigError, ListenError) as error:
         sys.stderr.write(f"millpond: {error}\n")
         status = 2 if isinstance(error, ConfigError) else 1

@@ -16,7 +16,7 @@ from typing import Any
 from millpond import _gunicorn
 from millpond._config import KINDS, Config, ConfigError, suggestion
 from millpond._gunicorn import HOOKS, NO_HOOKS, SETTINGS, Verdict
-from millpond._hooks import Hooks
+from millpond._hooks import Hooks, what_is_wrong
 from millpond._kinds import Flag, List, Number, Sizes
 from millpond._pyfile import Opaque, PythonFile, run_apart, run_here
 from millpond._words import SEVERAL, Words
@@ -143,6 +143,8 @@ class _Resolving:
             return
         if not callable(value) and not (isinstance(value, Opaque) and value.kind == "function"):
             raise ConfigError(f"{where}: must be a function, not {value!r}")
+        if name in HOOKS and callable(value) and (wrong := what_is_wrong(name, value)):
+            raise ConfigError(f"{where}: {wrong}")
         if name in NO_HOOKS:
             verdict = Verdict(_gunicorn.IGNORED, told=NO_HOOKS[name])
             self.notes.append(f"{where} {verdict.told}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from millpond import _core
+from millpond import _core, _fork_safety
 from millpond._banner import Facts, between, show
 from millpond._config import (
     DEFAULT_BIND,
@@ -25,7 +26,6 @@ from millpond._config import (
 )
 from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
-from millpond._fork_safety import sockets
 from millpond._hooks import Hooks, RequestHooks
 from millpond._limits import allow_descriptors, occupy_standard_descriptors
 from millpond._loader import Target, describe, parse_target
@@ -38,6 +38,7 @@ from millpond._reload import Development
 from millpond._resolve import Again, Resolved
 from millpond._systemd import choose, take_environment
 from millpond._worker import (
+    INFO,
     WARNING,
     complain,
     exit_process,
@@ -48,6 +49,7 @@ from millpond._worker import (
 )
 
 EXIT_USAGE = 2
+STDERR = 2
 NEVER = 1e8  # seconds
 AS_ROOT = (
     "everything runs as root, the application too: --user gives that up once the sockets are open"
@@ -206,6 +208,13 @@ class _Run:
             return open_log(target, flags, 0o640, self.identity)
         except OSError as error:
             raise ConfigError(f"{option} {target}: {error.strerror}") from None
+
+    def check_places(self) -> None:
+        """Raises what a start would because of folders and groups."""
+        self._tmp_dir()
+        self._socket_access()
+        if self.config.pidfile is not None:
+            PidFile(os.path.abspath(self.config.pidfile)).check_place(self.identity)
 
     def leave_no_trace(self) -> None:
         """Removes the logs that were made: nothing has been written yet."""
@@ -371,7 +380,7 @@ class _Run:
         freeze(self.log_fd, LEVELS.index(self.config.log_level), self.sockets)
 
     def _load(self) -> Callable[..., Any]:
-        self.sockets = sockets()
+        self.sockets = _fork_safety.sockets()
         if self.development and isinstance(self.target, Target):
             return self.development.load(self.target, self.config)
         return load_application(self.target, self.log_fd)
@@ -540,17 +549,46 @@ def serve(
     return _Run(config, application, source).run()
 
 
+def _check_socket_folder(spec: str) -> None:
+    """That of a UNIX socket, which is made by who we are now."""
+    path = spec.removeprefix("unix:")
+    if path == spec or path.startswith("@"):
+        return
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise explain(spec, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise explain(spec, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def _say_what_a_fork_loses(config: Config, before: dict[int, str]) -> None:
+    """As the server would log it."""
+    level = LEVELS.index(config.log_level)
+    found = list(_fork_safety.warnings(before)) if level <= WARNING else []
+    found += list(_fork_safety.notes()) if level <= INFO else []
+    for text in found:
+        complain(f"millpond: {text}\n", -1)
+
+
 def load_once(again: Again) -> int:
-    """Loads the application as a server would, in this process, and does not serve it."""
+    """Loads the application as a server would, in this process, and does not serve it. Hooks are not
+    called: they may do anything, and think that they are in a server."""
     resolved = again()
     run = _Run(resolved.config, resolved.target)
+    run.leave_no_trace()
     for spec in run.config.bind:
         try:
             _core.check_address(spec)
         except OSError as error:
             raise explain(spec, error) from None
-    run.leave_no_trace()
+        _check_socket_folder(spec)
+    run.check_places()
     run.become_user()
     _set_environment(run.config)
+    resolved.hooks.open(STDERR, os.getpid())
+    resolved.hooks.set_up_logging()
+    before = _fork_safety.sockets()
     load_application(run.target, -1)
+    if run.config.preload:
+        _say_what_a_fork_loses(run.config, before)
     return 0

@@ -104,6 +104,64 @@ def test_check_config_leaves_no_trace(tmp_path: Path) -> None:
     assert result.code == 2 and "--access-logfile" in result.err
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("def post_fork(worker): pass", 2, ["line 1 (post_fork)", "post_fork(server, worker)"]),
+        ("def child_exit(s, w, z): pass", 2, ["line 1 (child_exit)", "takes (s, w, z)"]),
+        ("async def when_ready(server): pass", 2, ["line 1 (when_ready)", "plain function"]),
+        ("logconfig = 'nope.ini'", 1, ["logconfig", "nope.ini"]),
+        ("pidfile = '/nonexist/x.pid'", 1, ["--pid /nonexist/x.pid", "no such file"]),
+        ("pidfile = '/'", 1, ["--pid /", "no file"]),
+        ("worker_tmp_dir = '/nonexist'", 2, ["--worker-tmp-dir /nonexist", "no such folder"]),
+        ("socket_group = 'nobody-has-this'", 2, ["--socket-group", "no such group"]),
+        ("bind = 'unix:/nonexist/x.sock'", 1, ["unix:/nonexist/x.sock", "no such file"]),
+    ],
+)
+def test_check_config_finds_what_a_start_would(
+    tmp_path: Path, text: str, code: int, words: list[str]
+) -> None:
+    (tmp_path / "conf.py").write_text(text)
+    result = millpond("--check-config", "-c", str(tmp_path / "conf.py"), APP)
+    assert result.code == code and "good" not in result.out, result
+    for word in words:
+        assert word in result.err
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "def post_fork(*told): pass",
+        "def post_fork(server, worker, more=1): pass",
+        "post_fork = lambda a, b: None",
+        "import functools\npost_fork = functools.partial(print, 1)",
+        "def post_request(worker, req): pass",
+        "class Hook:\n    def __call__(self, server): pass\non_starting = Hook()",
+    ],
+)
+def test_check_config_takes_any_function_that_can_be_called(tmp_path: Path, hook: str) -> None:
+    (tmp_path / "conf.py").write_text(hook)
+    result = millpond("--check-config", "-c", str(tmp_path / "conf.py"), APP)
+    assert result.code == 0, result
+
+
+def test_check_config_calls_no_hooks(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text("def on_starting(server): 1 / 0")
+    assert millpond("--check-config", "-c", str(tmp_path / "conf.py"), APP).code == 0
+
+
+def test_check_config_says_what_a_fork_loses(tmp_path: Path) -> None:
+    (tmp_path / "threaded.py").write_text(
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(60,), name='ticker', daemon=True).start()\n"
+        "def application(environ, start_response): pass\n"
+    )
+    options = ("--check-config", "--chdir", str(tmp_path), "threaded")
+    result = millpond(*options)
+    assert result.code == 0 and "has started threads" in result.err and "ticker" in result.err
+    assert "threads" not in millpond("--no-preload", *options).err
+
+
 def test_print_config_says_where_values_come_from() -> None:
     result = millpond(
         "--print-config", "-c", str(FILES / "plain.conf.py"), "--threads", "3", APP,
