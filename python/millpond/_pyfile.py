@@ -53,16 +53,18 @@ class PythonFile:
 
     values: dict[str, Any]
     lines: dict[str, int] = field(default_factory=dict)
-    idle: dict[str, int] = field(
-        default_factory=dict
-    )  # names that nothing in the file makes use of
+    # Names that nothing in the file makes use of: of values, and of functions.
+    idle: dict[str, int] = field(default_factory=dict)
+    idle_functions: dict[str, int] = field(default_factory=dict)
 
 
-def _assigned(body: list[ast.stmt]) -> Iterator[tuple[str, int, bool]]:
-    """Names that the module itself sets: name, line, whether it is a plain assignment."""
+def _assigned(body: list[ast.stmt]) -> Iterator[tuple[str, int, str]]:
+    """Names that the module itself sets: name, line, and what it is if something should read it. A
+    decorator may have done so, and a class may have been made for what its making does."""
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            yield node.name, node.lineno, False
+            plain = not isinstance(node, ast.ClassDef) and not node.decorator_list
+            yield node.name, node.lineno, FUNCTION if plain else ""
             continue
         targets: list[ast.expr] = []
         if isinstance(node, ast.Assign):
@@ -73,7 +75,7 @@ def _assigned(body: list[ast.stmt]) -> Iterator[tuple[str, int, bool]]:
             parts = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
             for part in parts:
                 if isinstance(part, ast.Name):
-                    yield part.id, node.lineno, True
+                    yield part.id, node.lineno, OBJECT
         for name in ("body", "orelse", "finalbody"):
             yield from _assigned(getattr(node, name, []))
         for handler in getattr(node, "handlers", []):
@@ -87,8 +89,8 @@ def _read_source(path: Path) -> bytes:
         raise ConfigError(f"{path}: {error.strerror}") from None
 
 
-def _names(source: bytes) -> tuple[dict[str, int], dict[str, int]]:
-    """The lines of the names, and those that nothing reads."""
+def _names(source: bytes) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """The lines of the names; of the values that nothing reads; and of such functions."""
     tree = ast.parse(source)
     read = {
         node.id
@@ -96,12 +98,12 @@ def _names(source: bytes) -> tuple[dict[str, int], dict[str, int]]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
     lines: dict[str, int] = {}
-    idle: dict[str, int] = {}
-    for name, line, plain in _assigned(tree.body):
+    idle: dict[str, dict[str, int]] = {OBJECT: {}, FUNCTION: {}}
+    for name, line, kind in _assigned(tree.body):
         lines[name] = line
-        if plain and name not in read:
-            idle[name] = line
-    return lines, idle
+        if kind and name not in read:
+            idle[kind][name] = line
+    return lines, idle[OBJECT], idle[FUNCTION]
 
 
 @contextmanager
@@ -182,7 +184,7 @@ def explain(path: Path, error: BaseException) -> str:
 def _child(path: Path, wanted: Container[str], fd: int) -> None:
     found = run_here(path)
     values = {name: _pack(value) for name, value in found.values.items() if name in wanted}
-    data = json.dumps([values, found.lines, found.idle]).encode()
+    data = json.dumps([values, found.lines, found.idle, found.idle_functions]).encode()
     while data:
         data = data[os.write(fd, data) :]
 
@@ -256,5 +258,5 @@ def run_apart(path: Path, wanted: Container[str]) -> PythonFile:
         if os.WIFSIGNALED(status):
             raise ConfigError(f"{path}: was killed by signal {os.WTERMSIG(status)} as it ran")
         raise SystemExit(2)
-    values, lines, idle = json.loads(data)
-    return PythonFile({name: _unpack(one) for name, one in values.items()}, lines, idle)
+    values, *names = json.loads(data)
+    return PythonFile({name: _unpack(one) for name, one in values.items()}, *names)

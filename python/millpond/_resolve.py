@@ -168,16 +168,21 @@ class _Resolving:
         return "" if verdict.ours in LOGGING else verdict.ours
 
     def _complain_of_slips(self, path: Path, found: PythonFile) -> None:
-        """A value that nothing reads, under a name that almost is a setting's."""
-        for name, line in found.idle.items():
-            if name in KNOWN or name.startswith("_"):
-                continue
-            near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
-            if near:
-                raise ConfigError(
-                    f"{_where(path, line, name)}: there is no such setting, and nothing reads it. "
-                    f"Did you mean {near[0]}?"
-                )
+        """A value that nothing reads, under a name that almost is a setting's, and a function that
+        nothing calls, under one that almost is a hook's."""
+        for kind, names, known in (
+            ("setting", found.idle, KNOWN),
+            ("hook", found.idle_functions, {*HOOKS, *NO_HOOKS}),
+        ):
+            for name, line in names.items():
+                if name in KNOWN or name.startswith("_"):
+                    continue
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+                if near:
+                    raise ConfigError(
+                        f"{_where(path, line, name)}: there is no such {kind}, and nothing reads "
+                        f"it. Did you mean {near[0]}?"
+                    )
 
     # -- environment and command line ---------------------------------------------------------
 

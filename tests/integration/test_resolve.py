@@ -297,6 +297,9 @@ def test_a_python_file_runs_elsewhere(folder: Path) -> None:
         ("keepalive = 1\nkeep_alive = 2", 2, ["same setting"]),
         ("when_ready = 3", 1, ["function"]),
         ("paste = 'x.ini'", 1, ["Paste"]),
+        ("def post_frok(s, w): pass", 1, ["no such hook", "Did you mean post_fork?"]),
+        ("x = 1\ndef on_strating(server): pass", 2, ["Did you mean on_starting?"]),
+        ("async def when_redy(s): pass", 1, ["Did you mean when_ready?"]),
     ],
 )  # fmt: skip
 def test_what_a_python_file_may_not_say(
@@ -341,6 +344,10 @@ def test_what_is_told(folder: Path, text: str, words: list[str]) -> None:
         "accesslog = '-'\naccess_logfile = '-'",
         "debug = True\nlogfile = 'x'\ncommand = 'y'",
         "def workerss(): pass",
+        "def post_forks(): pass\npost_forks()",
+        "def post_forks(s, w): pass\npost_fork = post_forks",
+        "import atexit\n@atexit.register\ndef on_exits(): pass",
+        "class PostFork: pass",
     ],
 )
 def test_what_is_nothing_to_tell(folder: Path, text: str) -> None:
