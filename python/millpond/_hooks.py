@@ -19,6 +19,7 @@ from millpond._hook_log import Log
 from millpond._loader import without_our_frames
 
 EXIT_HOOK = 1
+ENDS = (Exception, SystemExit)  # what a hook may end with, and nothing else with it
 Hook = Callable[..., Any]
 RequestHooks = tuple[Hook, Hook]  # before, with environ; after
 
@@ -169,29 +170,34 @@ class Hooks:
     # -- calling ------------------------------------------------------------------------------
 
     def _say(self, name: str, error: BaseException) -> None:
+        if isinstance(error, SystemExit):
+            self.server.log.error(f"the hook {name} has exited: {error.code}")
+            return
         trace = without_our_frames(error.__traceback__)
         lines = traceback.format_exception(type(error), error, trace)
         text = f"exception in the hook {name}\n" + "".join(lines).rstrip()
         self.server.log.error(text)
 
-    def _call(self, name: str, *args: Any) -> bool:
-        """What it raises is logged. False: it has raised."""
+    def _call(self, name: str, *args: Any) -> int:
+        """What it raises is logged. The status is that of a process that ends because of it; 0: nothing
+        was raised."""
         if name not in self._functions:
-            return True
+            return 0
         try:
             self._functions[name](*args)
-        except Exception as error:
+        except ENDS as error:
             self._say(name, error)
-            return False
-        return True
+            code = error.code if isinstance(error, SystemExit) else EXIT_HOOK
+            return code if isinstance(code, int) and code else EXIT_HOOK
+        return 0
 
     def _call_or_die(self, name: str, *args: Any) -> None:
-        if not self._call(name, *args):
-            self._die()
+        if status := self._call(name, *args):
+            self._die(status)
 
-    def _die(self) -> NoReturn:
+    def _die(self, status: int = EXIT_HOOK) -> NoReturn:
         sys.stderr.flush()
-        raise SystemExit(EXIT_HOOK)
+        raise SystemExit(status)
 
     # -- in the zygote ------------------------------------------------------------------------
 
@@ -275,7 +281,7 @@ class Hooks:
             if hook is not None:
                 try:
                     hook(worker, req)
-                except Exception as error:
+                except ENDS as error:
                     self._say("pre_request", error)
             return req
 
@@ -290,7 +296,7 @@ class Hooks:
             args = (worker, req, environ, Response(*told))
             try:
                 hook(*args[:wants])
-            except Exception as error:
+            except ENDS as error:
                 self._say("post_request", error)
 
         return post_request

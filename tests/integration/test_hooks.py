@@ -153,6 +153,30 @@ def test_what_ends_a_start(tmp_path: Path, name: str, preload: str) -> None:
     assert "LookupError: as told" in result.err
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "told"),
+    [("7", 7, "7"), ("0", 1, "0"), ("", 1, "None"), ("'no database'", 1, "no database")],
+)
+def test_an_exit_ends_a_start_and_says_so(
+    tmp_path: Path, code: str, status: int, told: str
+) -> None:
+    options = _write(tmp_path, f"import sys\ndef on_starting(server):\n    sys.exit({code})\n")
+    result = millpond("-b", "127.0.0.1:0", "-w", "1", *options, "hooked", seconds=40)
+    assert result.code == status
+    assert f"the hook on_starting has exited: {told}" in result.err
+
+
+def test_an_exit_of_other_hooks_is_logged(start: Start, tmp_path: Path) -> None:
+    names = ("when_ready(s)", "pre_fork(s, w)", "pre_request(w, r)", "post_request(w, r)")
+    conf = "import sys\n" + "".join(f"def {name}:\n    sys.exit(7)\n" for name in names)
+    server = start("hooked", *_write(tmp_path, conf))
+    server.allow("has exited")
+    assert server.get("/").status_code == 201
+    for name in names:
+        server.expect(f"the hook {name.partition('(')[0]} has exited: 7")
+    assert "zygote" not in server.log
+
+
 def test_a_reload_that_fails_in_its_hook(start: Start, tmp_path: Path) -> None:
     server = start("hooked", *_write(tmp_path, "def on_reload(server):\n    raise LookupError\n"))
     before = server.worker_pids()
