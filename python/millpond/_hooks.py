@@ -19,6 +19,7 @@ from millpond._hook_log import Log
 from millpond._loader import without_our_frames
 
 EXIT_HOOK = 1
+EXIT_CONFIGURATION = 2  # of a reload, which says then that it is not the code
 ENDS = (Exception, SystemExit)  # what a hook may end with, and nothing else with it
 Hook = Callable[..., Any]
 RequestHooks = tuple[Hook, Hook]  # before, with environ; after
@@ -152,12 +153,14 @@ class Hooks:
         self._logs = dict(logs or {})
         self._workers: dict[int, Worker] = {}
         self._server: Server | None = None
+        self._reloads = False
 
     def __bool__(self) -> bool:
         return bool(self._functions or self._logs)
 
-    def open(self, log_fd: int, master: int) -> None:
-        """Before any other: where the log is, and the master's pid."""
+    def open(self, log_fd: int, master: int, reloads: bool = False) -> None:
+        """Before any other: where the log is, the master's pid, and whether this is a reload."""
+        self._reloads = reloads
         config = self._config or Config()
         log = Log(log_fd, LEVELS.index(config.log_level))
         self._server = Server(config, log, master)
@@ -188,7 +191,7 @@ class Hooks:
         except ENDS as error:
             self._say(name, error)
             code = error.code if isinstance(error, SystemExit) else EXIT_HOOK
-            return code if isinstance(code, int) and code else EXIT_HOOK
+            return code & 0xFF or EXIT_HOOK if isinstance(code, int) else EXIT_HOOK
         return 0
 
     def _call_or_die(self, name: str, *args: Any) -> None:
@@ -197,7 +200,7 @@ class Hooks:
 
     def _die(self, status: int = EXIT_HOOK) -> NoReturn:
         sys.stderr.flush()
-        raise SystemExit(status)
+        raise SystemExit(EXIT_CONFIGURATION if self._reloads else status)
 
     # -- in the zygote ------------------------------------------------------------------------
 

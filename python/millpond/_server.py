@@ -327,7 +327,7 @@ class _Run:
             raise SystemExit(EXIT_USAGE) from None
         _set_environment(self.config)
         if self.hooks:
-            self.hooks.open(self.log_fd, self.master_pid)
+            self.hooks.open(self.log_fd, self.master_pid, reloads=fresh)
             self.hooks.set_up_logging()
             (self.hooks.on_reload if fresh else self.hooks.on_starting)()
         return self._options() if fresh else None

@@ -80,6 +80,9 @@ struct mp_master_event {
     int status; /* as of waitpid(2) */
 };
 
+/* The exit status of a process that could not use its configuration. */
+#define MP_EXIT_CONFIGURATION 2
+
 /*
  * What the embedding program does. In the master: before_fork and after_fork_parent around each of
  * its own forks, on_ready. In a zygote (a child): after_fork_child, configure, load (with preload),
@@ -97,7 +100,8 @@ struct mp_master_ops {
     void (*after_fork_child)(void *data);
     /* Called in each zygote before load. fresh: it is to take the place of one that serves, and
      * reads the configuration anew; what of it can change is given to mp_master_set_options.
-     * 0, or the exit status to end with (it has said why). */
+     * 0, or the exit status to end with (it has said why): MP_EXIT_CONFIGURATION if it is the
+     * configuration that is wrong, also for load and post_fork. */
     int (*configure)(void *data, bool fresh);
     /* In the current zygote: what the master has seen. */
     void (*on_event)(void *data, const struct mp_master_event *event);

@@ -205,7 +205,7 @@ void mp_reload_on_end(struct mp_master *master, struct mp_worker_handle *handle,
         return;
     handle->proving = false;
     mp_reload_failed(master,
-                     handle->load_failed ? "the new code could not be loaded"
+                     handle->load_failed ? mp_report_load_failure(handle->load_status)
                                          : "its first worker has ended before it was ready",
                      NULL, now);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "master/master.h"
 #include "os/clock.h"
 #include "os/process.h"
 
@@ -204,6 +205,12 @@ static void add_line(struct text *text, const struct busy *busy, const struct wi
         mp_report_duration(now - view->since, age, sizeof(age)),
         view->state == MP_SB_THREAD_STUCK ? ", stuck" : "",
         view->torn ? " (was being written: may be mixed)" : "");
+}
+
+const char *mp_report_load_failure(int status)
+{
+    return status == MP_EXIT_CONFIGURATION ? "the new configuration cannot be used"
+                                           : "the new code could not be loaded";
 }
 
 const char *mp_report_serving(struct mp_scoreboard *board, unsigned slot, int64_t now, char *bytes,

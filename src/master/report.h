@@ -37,6 +37,9 @@ enum mp_killer {
 const char *mp_report_death(int status, enum mp_killer killer, uint64_t peak, char *text,
                             size_t size);
 
+/* Why code or configuration does not come into use, by the exit status of who was to load it. */
+const char *mp_report_load_failure(int status);
+
 /*
  * What a worker is serving: " It was serving:" and a line for each busy thread, the longest running
  * first, at most 16;

@@ -145,7 +145,7 @@ static void on_load_failed(struct mp_master *master, struct mp_zygote_handle *zy
     zygote->state = MP_ZYGOTE_LEAVING;
     zygote->deadline = now + LEAVE_TIMEOUT;
     if (!is_current(master, zygote))
-        mp_reload_failed(master, "the new code could not be loaded", NULL, now);
+        mp_reload_failed(master, mp_report_load_failure(message->status), NULL, now);
     else if (!master->ever_loaded)
         mp_stop_failed(master, zygote->load_status, now);
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -101,6 +102,34 @@ def test_broken_code_changes_nothing_and_says_so(server: Reloaded) -> None:
     server.write(333)
     assert server.reload().returncode == 0
     assert server.version() == "333"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("timeout = \n", r"conf\.py.*line 1"),
+        ("timeout = '30x'\n", r"conf\.py line 1 \(timeout\): must be"),
+        (None, r"conf\.py: No such file"),
+        ("def on_reload(server):\n    raise KeyError\n", "exception in the hook on_reload"),
+        ("def post_fork(s, w):\n    raise KeyError\n", "exception in the hook post_fork"),
+        ("logconfig = 'nowhere.ini'\n", "exception in the hook logconfig"),
+    ],
+)
+def test_a_broken_configuration_is_not_called_code(
+    tmp_path: Path, text: str | None, told: str
+) -> None:
+    conf = tmp_path / "conf.py"
+    conf.write_text("timeout = 30\n")
+    server = Reloaded(tmp_path, "-c", str(conf))
+    try:
+        conf.unlink() if text is None else conf.write_text(text)
+        result = server.reload()
+        assert result.returncode == 1
+        assert "has failed: the new configuration cannot be used" in result.stderr
+        assert re.search(told, server.text())
+        assert server.version() == "1"
+    finally:
+        server.stop()
 
 
 def test_an_import_that_raises_shows_its_traceback(server: Reloaded) -> None:

@@ -151,7 +151,7 @@ TEST(a_configuration_that_is_wrong_leaves_the_old_serving)
 
     atomic_store(&pond->orders.configure_status, 2);
     pond_signal(pond, SIGHUP);
-    pond_expect_log(pond, "the reload has failed");
+    pond_expect_log(pond, "the reload has failed: the new configuration cannot be used; 1 workers");
     CHECK_EQ(atomic_load(&pond->loads), 1);
     POND_WAIT(count_ready(pond, 1) == 1);
     pond_end(pond);
