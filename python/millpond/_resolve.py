@@ -18,6 +18,7 @@ from millpond._config import KINDS, Config, ConfigError, suggestion
 from millpond._gunicorn import HOOKS, NO_HOOKS, SETTINGS, Verdict
 from millpond._hooks import Hooks, what_is_wrong
 from millpond._kinds import Flag, List, Number, Sizes
+from millpond._origins import blaming
 from millpond._pyfile import Opaque, PythonFile, run_apart, run_here
 from millpond._words import SEVERAL, Words
 
@@ -29,9 +30,11 @@ PREFIX = "MILLPOND_"
 # Set by Kubernetes for a service of our name, by images for their own use, by a master that this one
 # is to follow, and by our own tests.
 NOT_OURS = re.compile(
-    r"(\w*_)?SERVICE_(HOST|PORT(_\w+)?)|(\w*_)?PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?"
+    r"(\w*_)?SERVICE_(HOST|PORT(_\w+)?)|(\w*_)?PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
     r"|VERSION|UPGRADE|TEST_\w+|CORE|HARNESS"
 )
+# Also of Kubernetes, unless it is somebody's who wants to say where to listen.
+SERVICE = re.compile(r"(\w*_)?PORT=(tcp|udp|sctp)://.*")
 # Settings of gunicorn's that are told to the application's logging, and nowhere else.
 LOGGING = ("logconfig", "logconfig_dict", "logconfig_json")
 
@@ -196,9 +199,11 @@ class _Resolving:
             name = word.lower()
             if name in known and word == word.upper():
                 self._set_variable(name, text, variable)
-            elif not NOT_OURS.fullmatch(word):
+            elif not NOT_OURS.fullmatch(word) and not SERVICE.fullmatch(f"{word}={text}"):
                 near = suggestion(word, [one.upper() for one in known])
                 hint = near.replace("mean ", f"mean {PREFIX}")
+                if word == "PORT":
+                    hint = f" {PREFIX}BIND or PORT says where to listen."
                 raise ConfigError(
                     f"environment variable {variable}: there is no such setting.{hint}"
                 )
@@ -221,12 +226,12 @@ class _Resolving:
     def _set_variable(self, name: str, text: str, variable: str) -> None:
         origin = f"environment variable {variable}"
         try:
+            if not text and (name == TARGET or not isinstance(KINDS[name], List)):
+                return  # as if it were not set
             if name in SEVERAL:
                 value: Any = [word.strip() for word in text.split(",") if word.strip()]
             elif name == TARGET:
                 value = text
-            elif not text and not isinstance(KINDS[name], List):
-                return  # as if it were not set
             else:
                 value = KINDS[name].parse(text)
         except ConfigError as error:
@@ -316,7 +321,8 @@ def resolve(
         )
     values = dict(resolving.values)
     target = values.pop(TARGET, "")
-    config = Config.of(values)
+    with blaming(resolving.origins):
+        config = Config.of(values)
     return Resolved(
         config=config,
         target=target,

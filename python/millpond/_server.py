@@ -31,6 +31,7 @@ from millpond._limits import allow_descriptors, occupy_standard_descriptors
 from millpond._loader import Target, describe, parse_target
 from millpond._log_target import FACILITIES
 from millpond._log_target import parse as parse_log_target
+from millpond._origins import blaming
 from millpond._pidfile import PidFile
 from millpond._privileges import as_user, find_group, find_identity, open_log
 from millpond._pyfile import UPGRADE, FileFailed
@@ -341,7 +342,8 @@ class _Run:
         self.hooks = resolved.hooks
         if fresh:
             self._tell(resolved)
-            self._take(resolved.config, resolved.target)
+            with blaming(resolved.origins):
+                self._take(resolved.config, resolved.target)
         else:
             _set_paths(self.config)
 
@@ -546,7 +548,8 @@ def serve(
     """
     if not isinstance(application, str) and not callable(application):
         raise TypeError(f"the application must be callable, or a str, not {application!r}")
-    return _Run(config, application, source).run()
+    with blaming(source.first.origins if source else {}):
+        return _Run(config, application, source).run()
 
 
 def _check_socket_folder(spec: str) -> None:
@@ -559,6 +562,20 @@ def _check_socket_folder(spec: str) -> None:
         raise explain(spec, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         raise explain(spec, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def _checked(resolved: Resolved) -> _Run:
+    """A run that would start, as far as that can be seen without starting it."""
+    run = _Run(resolved.config, resolved.target)
+    run.leave_no_trace()
+    for spec in run.config.bind:
+        try:
+            _core.check_address(spec)
+        except OSError as error:
+            raise explain(spec, error) from None
+        _check_socket_folder(spec)
+    run.check_places()
+    return run
 
 
 def _say_what_a_fork_loses(config: Config, before: dict[int, str]) -> None:
@@ -574,15 +591,8 @@ def load_once(again: Again) -> int:
     """Loads the application as a server would, in this process, and does not serve it. Hooks are not
     called: they may do anything, and think that they are in a server."""
     resolved = again()
-    run = _Run(resolved.config, resolved.target)
-    run.leave_no_trace()
-    for spec in run.config.bind:
-        try:
-            _core.check_address(spec)
-        except OSError as error:
-            raise explain(spec, error) from None
-        _check_socket_folder(spec)
-    run.check_places()
+    with blaming(resolved.origins):
+        run = _checked(resolved)
     run.become_user()
     _set_environment(run.config)
     resolved.hooks.open(STDERR, os.getpid())

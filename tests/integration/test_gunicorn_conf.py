@@ -111,11 +111,15 @@ def test_check_config_leaves_no_trace(tmp_path: Path) -> None:
         ("def child_exit(s, w, z): pass", 2, ["line 1 (child_exit)", "takes (s, w, z)"]),
         ("async def when_ready(server): pass", 2, ["line 1 (when_ready)", "plain function"]),
         ("logconfig = 'nope.ini'", 1, ["logconfig", "nope.ini"]),
-        ("pidfile = '/nonexist/x.pid'", 1, ["--pid /nonexist/x.pid", "no such file"]),
-        ("pidfile = '/'", 1, ["--pid /", "no file"]),
-        ("worker_tmp_dir = '/nonexist'", 2, ["--worker-tmp-dir /nonexist", "no such folder"]),
-        ("socket_group = 'nobody-has-this'", 2, ["--socket-group", "no such group"]),
-        ("bind = 'unix:/nonexist/x.sock'", 1, ["unix:/nonexist/x.sock", "no such file"]),
+        ("pidfile = '/nonexist/x.pid'", 1, ["line 1 (pidfile): /nonexist/x.pid: no such file"]),
+        ("pidfile = '/'", 1, ["line 1 (pidfile): /: ", "no file"]),
+        ("worker_tmp_dir = '/none'", 2, ["line 1 (worker_tmp_dir): /none: no such folder"]),
+        ("socket_group = 'nowhere'", 2, ["line 1 (socket_group): nowhere: there is no"]),
+        ("bind = 'unix:/none/x.sock'", 1, ["line 1 (bind): cannot listen", "no such file"]),
+        ("bind = 'foo:x'", 2, ["line 1 (bind): 'foo:x' is no address"]),
+        ("user = 'nowhere'", 2, ["line 1 (user): nowhere: there is no such user"]),
+        ("chdir = '/none'", 2, ["line 1 (chdir): /none: No such file"]),
+        ("accesslog = '/none/x'", 2, ["line 1 (accesslog): /none/x: No such file"]),
     ],
 )
 def test_check_config_finds_what_a_start_would(
@@ -126,6 +130,29 @@ def test_check_config_finds_what_a_start_would(
     assert result.code == code and "good" not in result.out, result
     for word in words:
         assert word in result.err
+
+
+def test_a_start_says_where_a_value_came_from(tmp_path: Path) -> None:
+    (tmp_path / "conf.toml").write_text('user = "nowhere"\n')
+    options = ("-c", str(tmp_path / "conf.toml"), "-b", "127.0.0.1:0", APP)
+    assert "conf.toml line 1 (user): nowhere: there is no such user" in millpond(*options).err
+    told = millpond(*options, env={"MILLPOND_USER": "nobody-here"}).err
+    assert "environment variable MILLPOND_USER: nobody-here: there is" in told
+    assert "millpond: --user me-not: there is" in millpond("--user", "me-not", *options).err
+
+
+def test_relative_paths_begin_in_chdir(start: Start, tmp_path: Path) -> None:
+    """As with gunicorn, which goes there before it does anything else."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "there.py").write_text(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n    return [b'x']\n"
+    )
+    conf = tmp_path / "m.toml"
+    conf.write_text('pidfile = "my.pid"\naccess_logfile = "my.log"\n')
+    server = start("there", "-c", str(conf), "--chdir", str(tmp_path / "code"))
+    assert server.get("/").status_code == 200
+    assert {one.name for one in (tmp_path / "code").iterdir()} >= {"my.pid", "my.log"}
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,12 @@ def test_wrong_toml(folder: Path, text: str, line: int, words: list[str]) -> Non
         assert word in told
 
 
+def test_what_is_wrong_with_all_of_it(folder: Path) -> None:
+    (folder / "millpond.toml").write_text("\ndaemon = true")
+    assert _wrong("app").startswith(f"{folder}/millpond.toml line 2 (daemon): a server")
+    assert _wrong("--no-config", "--daemon", "app").startswith("daemon: a server")
+
+
 def test_which_file_is_used(folder: Path) -> None:
     for name in ("gunicorn.conf.py", "millpond.conf.py", "millpond.toml"):
         (folder / name).write_text("backlog = 7")
@@ -152,6 +158,10 @@ def test_files_that_are_none(folder: Path) -> None:
         ("FORWARDED_ALLOW_IPS", "me", ["addresses"]),
         ("PORT", "http", ["0 to 65535"]),
         ("PORT", "65536", ["0 to 65535"]),
+        ("MILLPOND_PORT", "9000", ["no such setting", "MILLPOND_BIND or PORT"]),
+        ("MILLPOND_BLUE_PORT", "9000", ["no such setting"]),
+        ("MILLPOND_DAEMON", "1", ["service manager"]),
+        ("MILLPOND_MAX_CONCURRENCY", "1", ["is less than"]),
     ],
 )
 def test_wrong_variables(name: str, text: str, words: list[str]) -> None:
@@ -193,6 +203,17 @@ def test_flags_and_lists_and_nothing() -> None:
     assert found.timeout == 30
     assert found.forwarded_allow_ips == ""
     assert found.raw_env == ["A=1", "B=2"]
+
+
+def test_empty_variables_are_as_if_not_set(folder: Path) -> None:
+    (folder / "millpond.toml").write_text('wsgi_app = "app"\nbind = "x:1"\n')
+    lists = {"forwarded_allow_ips", "forwarded_headers", "proxy_allow_ips"}
+    names = {"wsgi_app", *KINDS} - lists
+    found = _resolve(**{f"MILLPOND_{name.upper()}": "" for name in names})
+    assert found.config == _resolve().config and found.target == "app"
+    assert found.origins == _resolve().origins
+    for name in lists:
+        assert not getattr(_resolve(**{f"MILLPOND_{name.upper()}": ""}).config, name)
 
 
 def test_variables_of_platforms(folder: Path) -> None:
