@@ -23,6 +23,10 @@ class Ignore(Exception):
     """Raised by a conversion: this value changes nothing here; the text says why."""
 
 
+class Given(Ignore):
+    """What the value asks for is there anyway."""
+
+
 @dataclass(frozen=True)
 class Changed:
     """What a conversion makes of a value that cannot be had as it is; the text says why."""
@@ -84,6 +88,10 @@ def _tmp_dir(value: Any) -> Any:
     return value
 
 
+THREADS = (
+    "every worker is a process with threads behind an event core, as gthread is; threads says how "
+    "many"
+)
 THREADED = ("sync", "gthread", "gunicorn.workers.sync.SyncWorker", "gunicorn.workers.gthread.ThreadWorker")  # fmt: skip
 
 
@@ -91,10 +99,7 @@ def _worker_class(value: Any) -> Any:
     name = value if isinstance(value, str) else str(value)
     word = name.rpartition(":")[2].removeprefix("egg:gunicorn#").lower()
     if name in THREADED or "syncworker" in word or "threadworker" in word:
-        raise Ignore(
-            "every worker is a process with threads behind an event core, as gthread is; "
-            "threads says how many"
-        )
+        raise Given(THREADS)
     if any(one in word for one in ("uvicorn", "asgi", "hypercorn")):
         raise ConfigError(
             f"{name!r} serves ASGI, which Millpond does not. Remove the line if the application is "
@@ -109,12 +114,14 @@ def _worker_class(value: Any) -> Any:
 
 
 SCHEME_FIELD = "X-FORWARDED-PROTO"
+SCHEME = "X-Forwarded-Proto: https is believed of proxies that are trusted, no other"
+UNDERSCORE = "a field with an underscore in its name never reaches the application"
 
 
 def _scheme_headers(value: Any) -> Any:
     told = {str(k).upper(): v for k, v in value.items()} if isinstance(value, Mapping) else {}
     if told.get(SCHEME_FIELD) == "https":
-        raise Ignore("X-Forwarded-Proto: https is believed of proxies that are trusted, no other")
+        raise Ignore(SCHEME)
     if not told:
         raise ConfigError("must be a dictionary of fields")
     raise ConfigError(
@@ -125,7 +132,7 @@ def _scheme_headers(value: Any) -> Any:
 
 def _header_map(value: Any) -> Any:
     if value in ("drop", "refuse"):
-        raise Ignore("a field with an underscore in its name never reaches the application")
+        raise Ignore(UNDERSCORE)
     raise ConfigError(
         f"{value!r} would let clients forge the fields of proxies. Have them send names with "
         "dashes and remove the line"
@@ -134,7 +141,7 @@ def _header_map(value: Any) -> Any:
 
 def _protocol(value: Any) -> Any:
     if value == "http":
-        raise Ignore("")
+        raise Given
     raise ConfigError(f"{value!r} is not spoken, only HTTP/1. Have the proxy use proxy_pass")
 
 
@@ -145,7 +152,10 @@ TLS = (
 PARSER = "such requests are answered 400: what two programs can read in two ways is not served"
 SYSTEM_LOG = "write errorlog = 'syslog', and accesslog likewise, or syslog:udp://HOST:PORT"
 METRICS = "nothing is sent to statsd: millpond status --json has the figures"
-LOGGING = "is applied to the application's logging; the server's own lines are written by its core"
+LOGGING = (
+    "is applied to the application's logging; the server's own lines are written by its core, and "
+    "the loggers gunicorn.error and gunicorn.access get nothing"
+)
 DIRTY = "there are no dirty workers"
 ASGI = "ASGI is not served"
 HTTP2 = "HTTP/2 is not spoken; a proxy in front can"
@@ -156,7 +166,7 @@ SETTINGS: dict[str, Setting] = {
     "bind": Setting("bind", convert=_addresses),
     "backlog": Setting("backlog"),
     "workers": Setting("workers"),
-    "worker_class": Setting(convert=_worker_class),
+    "worker_class": Setting(told=THREADS, convert=_worker_class),
     "threads": Setting("threads"),
     "worker_connections": Setting("worker_connections"),
     "max_requests": Setting("max_requests", "the successor is ready before the worker ends"),
@@ -204,7 +214,7 @@ SETTINGS: dict[str, Setting] = {
     "umask": Setting("umask", "the umask is not changed: have the service manager do it"),
     "initgroups": Setting("initgroups", "belongs to user", (False,)),
     "tmp_upload_dir": Setting("worker_tmp_dir"),
-    "secure_scheme_headers": Setting(convert=_scheme_headers),
+    "secure_scheme_headers": Setting(told=SCHEME, convert=_scheme_headers),
     "forwarded_allow_ips": Setting("forwarded_allow_ips"),
     "accesslog": Setting("access_logfile"),
     "disable_redirect_access_to_syslog": Setting(told="belongs to syslog", usual=(False,)),
@@ -239,7 +249,7 @@ SETTINGS: dict[str, Setting] = {
     "ssl_context": Setting(told="belongs to certfile"),
     "proxy_protocol": Setting("proxy_protocol"),
     "proxy_allow_ips": Setting("proxy_allow_ips"),
-    "protocol": Setting(convert=_protocol),
+    "protocol": Setting(told="only HTTP/1 is spoken", convert=_protocol),
     "uwsgi_allow_ips": Setting(told="belongs to protocol"),
     "keyfile": Setting(told=TLS, refuse=True),
     "certfile": Setting(told=TLS, refuse=True),
@@ -264,7 +274,7 @@ SETTINGS: dict[str, Setting] = {
         told="fields with an underscore in their names never reach the application",
         usual=("SCRIPT_NAME,PATH_INFO",),
     ),
-    "header_map": Setting(convert=_header_map),
+    "header_map": Setting(told=UNDERSCORE, convert=_header_map),
     "asgi_loop": Setting(told=ASGI, usual=("auto",)),
     "asgi_lifespan": Setting(told=ASGI, usual=("auto",)),
     "asgi_disconnect_grace_period": Setting(told=ASGI),
@@ -322,10 +332,10 @@ NO_HOOKS: dict[str, str] = {
     "on_exit": "is not called: worker_stopping is, and atexit functions run in every process",
     "pre_exec": "is not called",
     "nworkers_changed": "is not called",
-    "on_dirty_starting": DIRTY,
-    "dirty_post_fork": DIRTY,
-    "dirty_worker_init": DIRTY,
-    "dirty_worker_exit": DIRTY,
+    "on_dirty_starting": f"is not called: {DIRTY}",
+    "dirty_post_fork": f"is not called: {DIRTY}",
+    "dirty_worker_init": f"is not called: {DIRTY}",
+    "dirty_worker_exit": f"is not called: {DIRTY}",
 }
 
 
@@ -352,7 +362,7 @@ def judge(name: str, value: Any, known: Callable[[str], bool]) -> Verdict:
     try:
         value = setting.convert(value) if setting.convert else value
     except Ignore as reason:
-        return Verdict(HONOURED if not str(reason) else IGNORED, told=str(reason))
+        return Verdict(HONOURED if isinstance(reason, Given) else IGNORED, told=str(reason))
     if isinstance(value, Changed):
         return Verdict(DIFFERS, setting.ours, value.value, value.told)
     if setting.ours and known(setting.ours):

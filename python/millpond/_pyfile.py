@@ -178,7 +178,10 @@ def explain(path: Path, error: BaseException) -> str:
         return f"millpond: {path} has exited: {error.code}\n"
     trace = without_our_frames(error.__traceback__)
     lines = traceback.format_exception(type(error), error, trace)
-    return "".join(lines) + f"millpond: {path} cannot be used\n"
+    hint = ""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "gunicorn":
+        hint = ": gunicorn is not installed, and Millpond does not need it. Remove the import"
+    return "".join(lines) + f"millpond: {path} cannot be used{hint}\n"
 
 
 def _child(path: Path, wanted: Container[str], fd: int) -> None:

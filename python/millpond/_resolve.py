@@ -166,8 +166,10 @@ class _Resolving:
             self.logging[name] = value
         elif verdict.ours:
             self.set(verdict.ours, verdict.value, where)
-        if verdict.what in (_gunicorn.IGNORED, _gunicorn.DIFFERS) and verdict.ours not in LOGGING:
-            self.notes.append(f"{where}: {verdict.told}")
+        if verdict.what == _gunicorn.IGNORED:
+            self.notes.append(f"{where} is ignored: {verdict.told}")
+        elif verdict.what == _gunicorn.DIFFERS:
+            self.notes.append(f"{where} differs: {verdict.told}")
         return "" if verdict.ours in LOGGING else verdict.ours
 
     def _complain_of_slips(self, path: Path, found: PythonFile) -> None:

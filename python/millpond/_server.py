@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -180,6 +181,7 @@ class _Run:
         self.access_fd = -1
         if config.access_logfile is not None:
             self.access_fd = self._open_log(1, "--access-logfile", config.access_logfile, 1)
+        self.told: set[str] = set()  # notes
         self.development = self._develop() if config.reload else None
 
     def _develop(self) -> Development:
@@ -319,9 +321,10 @@ class _Run:
     def _configure(self, fresh: bool) -> dict[str, Any] | None:
         """In each zygote. A fresh one takes the place of another: it reads everything anew."""
         fresh = fresh and self.source is not None
+        options = None
         try:
             if self.source is not None and (fresh or self.source.first.is_code):
-                self._read_again(self.source, fresh)
+                options = self._read_again(self.source, fresh)
         except ConfigError as error:
             report = error.report if isinstance(error, FileFailed) else f"millpond: {error}\n"
             complain(report, self.log_fd)
@@ -331,11 +334,11 @@ class _Run:
             self.hooks.open(self.log_fd, self.master_pid, reloads=fresh)
             self.hooks.set_up_logging()
             (self.hooks.on_reload if fresh else self.hooks.on_starting)()
-        return self._options() if fresh else None
+        return options
 
-    def _read_again(self, source: Source, fresh: bool) -> None:
+    def _read_again(self, source: Source, fresh: bool) -> dict[str, Any] | None:
         """A file in Python is run where the application will be: for its hooks, and because it may
-        have prepared more than settings."""
+        have prepared more than settings. Returns the options of a fresh zygote."""
         importlib.invalidate_caches()
         os.chdir(self.folder)
         resolved = source.again()
@@ -344,12 +347,17 @@ class _Run:
             self._tell(resolved)
             with blaming(resolved.origins):
                 self._take(resolved.config, resolved.target)
-        else:
-            _set_paths(self.config)
+                return self._options()
+        _set_paths(self.config)
+        return None
 
     def _tell(self, resolved: Resolved) -> None:
+        """What has not been told at the start, wherever in the file it stands now."""
         for note in resolved.notes:
-            self._warn(note)
+            words = re.sub(r" line \d+ ", " ", note)
+            if words not in self.told:
+                self._warn(note)
+            self.told.add(words)
 
     def _take(self, config: Config, application: str | Callable[..., Any]) -> None:
         """Goes by another configuration, but for what was fixed when the master was made."""

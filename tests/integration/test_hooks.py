@@ -205,6 +205,21 @@ def test_a_reload_reads_files_and_tells_what_is_wrong(start: Start, tmp_path: Pa
     assert server.get("/").status_code == 201
 
 
+def test_a_reload_tells_what_the_start_has_not(start: Start, tmp_path: Path) -> None:
+    server = start("hooked", *_write(tmp_path, "max_requests = 1000\n"))
+    (tmp_path / "conf.py").write_text("\nmax_requests = 1000\nreuse_port = True\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.expect(r"conf.py line 3 \(reuse_port\) is ignored: ")
+    server.expect("reloaded in")
+    assert server.log.count("(max_requests) differs: ") == 1
+    (tmp_path / "conf.py").write_text("worker_tmp_dir = '/none'\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.expect(r"conf.py line 1 \(worker_tmp_dir\): /none: no such folder")
+    server.expect("the new configuration cannot be used")
+    server.allow("worker_tmp_dir", "has failed", "Traceback")
+    assert "Traceback" not in server.log
+
+
 def test_the_applications_logging(start: Start, tmp_path: Path) -> None:
     conf = """
 logconfig_dict = {

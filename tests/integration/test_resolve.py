@@ -96,6 +96,8 @@ def test_toml(folder: Path, text: str, name: str, value: object) -> None:
         ("a = 1", 1, ["(a)", "no such setting"]),
         ("timeout = 3\nworker = 4", 2, ["(worker)", "Did you mean workers?"]),
         ("keepalive = 3", 1, ["(keepalive)", "keep_alive"]),
+        ('worker_class = "gthread"', 1, ["Gunicorn's worker_class: every worker is a process"]),
+        ('header_map = "drop"', 1, ["Gunicorn's header_map: "]),
         ("[server]\nbind = 1", 1, ["(server)", "no such setting"]),
         ("\ntimeout = 'soon'", 2, ["(timeout)", "seconds", "'soon'"]),
         ("workers = 0", 1, ["(workers)", "1 to 1000"]),
@@ -339,12 +341,13 @@ def test_what_a_python_file_may_not_say(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("statsd_host = 'x:1'", ["line 1 (statsd_host)", "millpond status"]),
-        ("worker_class = 'gthread'", ["line 1 (worker_class)", "threads"]),
+        ("statsd_host = 'x:1'", ["line 1 (statsd_host) is ignored: ", "millpond status"]),
+        ("logconfig_dict = {'root': {}}", ["line 1 (logconfig_dict) differs: ", "gunicorn.access"]),
+        ("header_map = 'drop'", ["line 1 (header_map) is ignored: a field"]),
         ("worker_tmp_dir = '/dev/shm'", ["line 1 (worker_tmp_dir)", "tmp_upload_dir"]),
-        ("def worker_abort(worker): pass", ["line 1 (worker_abort)", "is not called"]),
+        ("def worker_abort(worker): pass", ["line 1 (worker_abort) is not called: "]),
         ("limit_request_fields = 1000", ["line 1 (limit_request_fields)", "128"]),
-        ("timeout = 9", ["line 1 (timeout)", "one request"]),
+        ("timeout = 9", ["line 1 (timeout) differs: ", "one request"]),
     ],
 )
 def test_what_is_told(folder: Path, text: str, words: list[str]) -> None:
@@ -361,6 +364,8 @@ def test_what_is_told(folder: Path, text: str, words: list[str]) -> None:
         "sendfile = True\nuser = None\nworker_int = None\nssl_version = None",
         "worker_dirs = 1\nprint(worker_dirs)",
         "_worker = 1",
+        "worker_class = 'gthread'\nprotocol = 'http'",
+        "worker_class = 'sync'",
         "import math as worker",
         "accesslog = '-'\naccess_logfile = '-'",
         "debug = True\nlogfile = 'x'\ncommand = 'y'",
@@ -384,6 +389,15 @@ def test_a_python_file_that_fails(folder: Path, capfd: pytest.CaptureFixture[str
         told = capfd.readouterr().err
         assert word in told and f'File "{path}", line 2' in told
         assert "_pyfile.py" not in told and "_resolve.py" not in told
+
+
+def test_an_import_of_gunicorn_is_not_needed(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _python(folder, "import sys\nsys.modules['gunicorn'] = None\nimport gunicorn.glogging\n")
+    with pytest.raises(SystemExit):
+        _resolve("app")
+    assert "Millpond does not need it. Remove the import" in capfd.readouterr().err
 
 
 def test_a_python_file_that_kills_itself(folder: Path) -> None:
