@@ -289,13 +289,17 @@ def _hint(name: str) -> str:
     return suggestion(name, [*KINDS, TARGET])
 
 
-def _choose_file(words: Words, environ: Mapping[str, str]) -> Path | None:
-    """The one that was named, or the first of those that are looked for."""
+def _choose_file(words: Words, environ: Mapping[str, str], notes: list[str]) -> Path | None:
+    """The one that was named, or the first of those that are looked for. Others are noted."""
     named = words.config
     if named is None:
         named = environ.get(f"{PREFIX}CONFIG")
     if named is None:
         found = [Path(name).absolute() for name in USUAL_FILES if Path(name).is_file()]
+        notes += [
+            f"{one} is not read, because {found[0].name} is: -c {one.name} has it read instead"
+            for one in found[1:]
+        ]
         return found[0] if found else None
     path = named.removeprefix("file:")
     return Path(path).absolute() if path else None
@@ -312,7 +316,7 @@ def resolve(
     words = Words(argv)
     words.parse()
     resolving = _Resolving(environ, isolated)
-    path = _choose_file(words, environ)
+    path = _choose_file(words, environ, resolving.notes)
     if path is not None:
         resolving.read(path)
     resolving.read_environment()

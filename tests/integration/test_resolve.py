@@ -134,6 +134,15 @@ def test_which_file_is_used(folder: Path) -> None:
         assert nothing.file is None and nothing.config.backlog == 2048
 
 
+def test_files_that_are_left_out_are_told(folder: Path) -> None:
+    for name in ("gunicorn.conf.py", "millpond.toml"):
+        (folder / name).write_text("backlog = 7")
+    (note,) = _resolve("app").notes
+    assert note.startswith(f"{folder}/gunicorn.conf.py is not read, because millpond.toml is")
+    assert not _resolve("-c", "millpond.toml", "app").notes
+    assert not _resolve("--no-config", "app").notes
+
+
 def test_files_that_are_none(folder: Path) -> None:
     assert "No such file" in _wrong("-c", "nowhere.toml")
     with pytest.raises(ConfigError, match="No such file"):
