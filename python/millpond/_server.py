@@ -99,8 +99,9 @@ def _check_folder(option: str, path: str) -> str:
     return os.path.abspath(path)
 
 
-def _set_paths(config: Config) -> None:
-    """The current folder comes first, as with `python -m`; then --pythonpath."""
+def _set_paths(config: Config) -> list[str]:
+    """The current folder comes first, as with `python -m`; then --pythonpath. Returns those that have
+    not been there."""
     if config.chdir is not None:
         try:
             os.chdir(config.chdir)
@@ -109,7 +110,9 @@ def _set_paths(config: Config) -> None:
     paths = [os.getcwd()]
     if config.pythonpath:
         paths += [os.path.abspath(path) for path in config.pythonpath.split(",") if path]
+    added = [path for path in paths if path not in sys.path]
     sys.path[:] = paths + [path for path in sys.path if path not in paths]
+    return added
 
 
 def _start_of_program() -> tuple[bytes, list[bytes], list[bytes], bytes] | None:
@@ -173,7 +176,7 @@ class _Run:
         if config.umask is not None:
             os.umask(config.umask)
         self.control = self._choose_control()
-        _set_paths(config)
+        self.paths = _set_paths(config)
         self.sinks: list[Sink | None] = [None, None]
         self.log_paths: list[str | None] = [None, None]
         self.made: list[str] = []  # files of logs that were not there before
@@ -341,6 +344,7 @@ class _Run:
         have prepared more than settings. Returns the options of a fresh zygote."""
         importlib.invalidate_caches()
         os.chdir(self.folder)
+        sys.path[:] = [path for path in sys.path if path not in self.paths]
         resolved = source.again()
         self.hooks = resolved.hooks
         if fresh:
@@ -348,7 +352,7 @@ class _Run:
             with blaming(resolved.origins):
                 self._take(resolved.config, resolved.target)
                 return self._options()
-        _set_paths(self.config)
+        self.paths = _set_paths(self.config)
         return None
 
     def _tell(self, resolved: Resolved) -> None:
@@ -380,7 +384,7 @@ class _Run:
             if not application:
                 raise ConfigError("no application is named any more")
             self.target = parse_target(application)
-        _set_paths(self.config)
+        self.paths = _set_paths(self.config)
 
     def _warn(self, text: str) -> None:
         if LEVELS.index(self.config.log_level) <= WARNING:

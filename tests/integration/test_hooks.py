@@ -347,6 +347,27 @@ def test_a_reload_follows_the_file(start: Start, tmp_path: Path) -> None:
     assert server.get("/").text == "SHOP_B,SHOP_C"
 
 
+def test_folders_for_modules_follow_the_file(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "hooked.py").write_text(
+        "import sys\ndef application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        f"    return [repr([p for p in sys.path if {str(tmp_path)!r} in p]).encode()]\n"
+    )
+    conf = tmp_path / "m.toml"
+    conf.write_text(f'pythonpath = "old"\nchdir = "{tmp_path}"\n')
+    server = start("hooked", "-c", str(conf))
+    assert server.get("/").text == repr([str(tmp_path), str(tmp_path / "old")])
+    conf.write_text(f'pythonpath = "new,other"\nchdir = "{tmp_path}"\n')
+    server.process.send_signal(signal.SIGHUP)
+    server.expect("reloaded in")
+    folders = [str(tmp_path), str(tmp_path / "new"), str(tmp_path / "other")]
+    assert server.get("/").text == repr(folders)
+    conf.write_text(f'chdir = "{tmp_path}"\n')
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: server.log.count("reloaded in") == 2, 20, "the second reload")
+    assert server.get("/").text == repr([str(tmp_path)])
+
+
 @pytest.mark.parametrize("preload", ["--preload", "--no-preload"])
 def test_what_else_a_file_does_is_there(start: Start, tmp_path: Path, preload: str) -> None:
     """Variables and folders for modules, and never in the master."""
