@@ -46,6 +46,7 @@ __all__ = [
     "Range",
     "Seconds",
     "Text",
+    "shown",
     "suggestion",
 ]
 
@@ -118,15 +119,24 @@ KINDS: dict[str, Kind] = {
     "pidfile": Text("a file"),
     "daemon": Flag(),
     "log_level": Choice(*LEVELS),
-    "access_logfile": LogTarget("a file, syslog, journald, or - for stdout"),
+    "access_logfile": LogTarget("stdout"),
     "access_log_format": LogFormat(),
-    "error_logfile": LogTarget("a file, syslog, journald, or - for stderr"),
+    "error_logfile": LogTarget("stderr"),
     "log_format": Choice("text", "json"),
     "syslog_prefix": Text("a name"),
     "syslog_facility": Choice(*FACILITIES),
     "control_socket": Text("the path of a socket"),
     "no_control_socket": Flag(),
 }
+
+
+def shown(name: str, value: Any) -> str:
+    """A value as a user would write it, or what there is instead."""
+    if value is None and name != "access_logfile":
+        return "(not set)"
+    if value in (None, "", []):
+        return "(none)"
+    return KINDS[name].show(value) if name in KINDS else str(value)
 
 
 def _default_workers() -> Range:

@@ -249,6 +249,9 @@ class Mode(Kind):
 
     expects = "permissions in octal digits, such as 022 or 660"
 
+    def show(self, value: Any) -> str:
+        return f"{value:03o}"
+
     def parse(self, text: str) -> int:
         if not re.fullmatch(r"(0o)?[0-7]{3,4}|0", text, re.ASCII):
             raise self.wrong(text)

@@ -89,7 +89,14 @@ def parse(text: str) -> Datagrams | None:
 
 
 class LogTarget(Text):
-    """Where a log goes."""
+    """Where a log goes; - is a stream of this name."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"a file, syslog, journald, or - for {stream}")
+        self.stream = stream
+
+    def show(self, value: Any) -> str:
+        return self.stream if value == "-" else super().show(value)
 
     def check(self, value: Any) -> str:
         text = super().check(value)

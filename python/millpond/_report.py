@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from millpond._config import KINDS, ConfigError, ListenError
+from millpond._config import ConfigError, ListenError, shown
 from millpond._pyfile import FileFailed
 from millpond._resolve import TARGET, Again, Resolved
 
@@ -23,16 +22,11 @@ def _table(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shown(resolved: Resolved, name: str) -> str:
-    value: Any = resolved.target if name == TARGET else getattr(resolved.config, name)
-    return "" if value in (None, "") else KINDS[name].show(value) if name in KINDS else str(value)
-
-
 def print_config(resolved: Resolved) -> int:
     """Every value, and where it comes from."""
+    values = {TARGET: resolved.target or None, **vars(resolved.config)}
     rows = [
-        (name, "=", _shown(resolved, name) or "-", origin)
-        for name, origin in resolved.origins.items()
+        (name, "=", shown(name, values[name]), origin) for name, origin in resolved.origins.items()
     ]
     sys.stdout.write(_table(rows))
     return 0

@@ -202,3 +202,16 @@ def test_print_config_says_where_values_come_from() -> None:
     assert rows["keep_alive"][0] == "5s"
     assert rows["keep_alive"][1].endswith("plain.conf.py line 8 (keepalive)")
     assert rows["backlog"] == ["2048", "default"]
+    assert rows["error_logfile"][0] == "stderr"
+
+
+def test_print_config_shows_values_as_they_are_written() -> None:
+    result = millpond(
+        "--print-config", "--no-config", "--umask", "027", "--access-logfile", "-",
+        "--proxy-allow-ips", "", "--bind", "127.0.0.1:1", "--bind", "127.0.0.1:2", APP,
+    )  # fmt: skip
+    rows = dict(re.findall(r"^(\w+) += +(\S+|\(.*?\))  ", result.out, re.MULTILINE))
+    assert rows["umask"] == "027" and rows["access_logfile"] == "stdout"
+    assert rows["proxy_allow_ips"] == "(none)" and rows["pidfile"] == "(not set)"
+    assert rows["bind"] == "127.0.0.1:1,127.0.0.1:2"
+    assert "access_logfile            =  (none)" in millpond("--print-config", "--no-config").out
