@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from millpond._config import ConfigError, Kind, Number, Seconds, Text, suggestion
-from millpond._control import Client, ControlError, Description, find
+from millpond._control import Client, ControlError, Description, ServerGone, find
 from millpond._dump import Dump
 from millpond._snapshot import Observer
 from millpond._status_view import status_json, status_text
@@ -36,6 +37,7 @@ CONTROL_SOCKET = Switch(
 JSON = Switch("--json", "", "for programs; docs/user/watching.md has every name")
 WORKER = Switch("--worker", "N", "of this worker alone", Number(1, 1 << 20))
 NO_WAIT = Switch("--no-wait", "", "do not wait until it is over")
+TIMEOUT = Switch("--timeout", "SECONDS", "wait so long at most", Seconds())
 INTERVAL = Switch("--interval", "SECONDS", "between two looks [1]", Seconds(3600))
 HELP = Switch("--help", "", "show this")
 
@@ -97,21 +99,37 @@ def _dump(client: Client, values: dict[str, Any]) -> int:
 LOOK_AGAIN = 0.05  # seconds
 
 
-def _await_reload(client: Client, number: int) -> Description:
-    """Until it is over, however long that takes: what loads code may take its time."""
+def _await_reload(client: Client, pid: int, number: int, end: float) -> Description:
+    """Until it is over, however long that takes: what loads code may take its time. Not longer than
+    the master with this pid lives: another's numbers say nothing of this reload."""
     while True:
-        server = client.describe()
+        try:
+            server = client.describe()
+        except ServerGone:
+            raise ControlError(
+                f"the server (pid {pid}) has stopped before the reload was over"
+            ) from None
+        if server.pid != pid:
+            raise ControlError(
+                f"another master (pid {server.pid}) has taken over before the reload was over: whether"
+                " it has loaded what is there now is not known. Reload it, to be sure"
+            )
         if server.reload_finished >= number:
             return server
+        if server.stage != "running":
+            raise ControlError(f"the server (pid {pid}) stops: nothing is reloaded any more")
+        if time.monotonic() >= end:
+            raise ControlError("the reload is not over yet. It goes on; the error log will tell")
         time.sleep(LOOK_AGAIN)
 
 
 def _reload(client: Client, values: dict[str, Any]) -> int:
+    pid = client.describe().pid
     number = client.reload()
     if values.get("--no-wait"):
         return 0
     started = time.monotonic()
-    server = _await_reload(client, number)
+    server = _await_reload(client, pid, number, started + values.get("--timeout", math.inf))
     if server.reload_failures >> (server.reload_finished - number) & 1:
         sys.stdout.flush()
         sys.stderr.write(
@@ -139,8 +157,10 @@ COMMANDS = {
     "reload": Command(
         _reload,
         "Has a running server read its configuration and its code anew, and waits until the new\n"
-        "code serves. What fails to load changes nothing: exit status 1, and the old code serves.",
-        (NO_WAIT, PID, CONTROL_SOCKET, HELP),
+        "code serves. What fails to load changes nothing: exit status 1, and the old code serves.\n"
+        "So does what cannot be known: the server stops meanwhile, another master takes over, or\n"
+        "the time is up.",
+        (NO_WAIT, TIMEOUT, PID, CONTROL_SOCKET, HELP),
     ),
     "dump": Command(
         _dump,

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from support.patience import stretched, wait_until
+from support.processes import is_alive
 from support.server import command, environment, reserve_port
 
 APP = """\
@@ -204,3 +205,57 @@ def test_no_server_there(tmp_path: Path) -> None:
     )
     assert result.returncode == 1
     assert "no server listens there" in result.stderr
+
+
+SLOW = "open('reading', 'w').close() or time.sleep(2) or 22"
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[Reloaded]:
+    """A server whose next load takes a while."""
+    found = Reloaded(tmp_path)
+    found.write(SLOW)
+    yield found
+    if found.process.poll() is None:
+        found.process.terminate()
+    assert found.process.wait(stretched(60)) == 0
+
+
+def test_another_master_takes_over_meanwhile(waiting: Reloaded) -> None:
+    os.kill(waiting.process.pid, signal.SIGUSR2)
+    wait_until(lambda: "a new master (pid" in waiting.text(), 20, "the new master")
+    new = int(waiting.text().split("a new master (pid ")[1].split(")")[0])
+    wait_until((waiting.folder / "reading").exists, 20, "it to read the code")
+    try:
+        waiting.write("time.sleep(60)")
+        result = waiting.reload()
+        assert result.returncode == 1
+        assert result.stderr.startswith("millpond: ")
+        assert f"another master (pid {new}) has taken over" in result.stderr or (
+            f"the server (pid {waiting.process.pid}) " in result.stderr
+        )
+        assert waiting.process.wait(stretched(30)) == 0
+        waiting.write(SLOW.replace("2)", "0.1)"))
+        assert waiting.reload().returncode == 0, "its number is another master's"
+    finally:
+        os.kill(new, signal.SIGTERM)
+        wait_until(lambda: not is_alive(new), 20, "the end")
+
+
+def test_stopped_meanwhile(waiting: Reloaded) -> None:
+    timer = threading.Timer(0.5, waiting.process.terminate)
+    timer.start()
+    result = waiting.reload()
+    timer.join()
+    assert result.returncode == 1
+    assert "the server is stopping" in result.stderr or (
+        f"the server (pid {waiting.process.pid}) " in result.stderr
+    )
+
+
+def test_no_longer_than_asked(waiting: Reloaded) -> None:
+    result = waiting.reload("--timeout", "0.1")
+    assert result.returncode == 1
+    assert "the reload is not over yet" in result.stderr
+    wait_until(lambda: "reloaded in" in waiting.text(), 20, "the reload")
+    assert waiting.version() == "22"
