@@ -99,9 +99,29 @@ def _check_folder(option: str, path: str) -> str:
     return os.path.abspath(path)
 
 
+def _current_folder() -> str:
+    """By the name that the shell has for it, if it has one: that may be a link, which a deploy has
+    lead elsewhere, and what is loaded anew then is to come from there."""
+    named = os.environ.get("PWD", "")
+    with suppress(OSError, ValueError):
+        if os.path.isabs(named) and os.path.samefile(named, os.curdir):
+            return named
+    return os.getcwd()
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}, in which the server was started: {error.strerror}. Without this folder it"
+            " can be neither reloaded nor upgraded"
+        ) from None
+
+
 def _set_paths(config: Config) -> list[str]:
-    """The current folder comes first, as with `python -m`; then --pythonpath. Returns those that have
-    not been there."""
+    """The current folder comes first, as with `python -m`, which has it there already; then --pythonpath.
+    Returns it, and those others that have not been there."""
     if config.chdir is not None:
         try:
             os.chdir(config.chdir)
@@ -110,7 +130,7 @@ def _set_paths(config: Config) -> list[str]:
     paths = [os.getcwd()]
     if config.pythonpath:
         paths += [os.path.abspath(path) for path in config.pythonpath.split(",") if path]
-    added = [path for path in paths if path not in sys.path]
+    added = paths[:1] + [path for path in paths[1:] if path not in sys.path]
     sys.path[:] = paths + [path for path in sys.path if path not in paths]
     return added
 
@@ -121,7 +141,7 @@ def _start_of_program() -> tuple[bytes, list[bytes], list[bytes], bytes] | None:
         return None
     arguments = [os.fsencode(word) for word in sys.orig_argv]
     environment = [name + b"=" + value for name, value in os.environb.items()]
-    return os.fsencode(sys.executable), arguments, environment, os.fsencode(os.getcwd())
+    return os.fsencode(sys.executable), arguments, environment, os.fsencode(_current_folder())
 
 
 def _with_variables(environment: list[bytes], variables: dict[str, str]) -> list[bytes]:
@@ -158,7 +178,7 @@ class _Run:
         self.source = source
         self.hooks = Hooks()
         self.master_pid = os.getpid()
-        self.folder = os.getcwd()  # that relative names in the configuration begin in
+        self.folder = _current_folder()  # that relative names in the configuration begin in
         self.sockets: dict[int, str] = {}  # open before the application was loaded
         self.threads_max = config.threads[1]
         self.workers_max = max(2 * config.workers[1], config.workers[1] + 8)
@@ -323,11 +343,12 @@ class _Run:
 
     def _configure(self, fresh: bool) -> dict[str, Any] | None:
         """In each zygote. A fresh one takes the place of another: it reads everything anew."""
-        fresh = fresh and self.source is not None
         options = None
         try:
             if self.source is not None and (fresh or self.source.first.is_code):
                 options = self._read_again(self.source, fresh)
+            else:
+                self._go_back(fresh)
         except ConfigError as error:
             report = error.report if isinstance(error, FileFailed) else f"millpond: {error}\n"
             complain(report, self.log_fd)
@@ -339,12 +360,28 @@ class _Run:
             (self.hooks.on_reload if fresh else self.hooks.on_starting)()
         return options
 
+    def _go_back(self, fresh: bool) -> None:
+        """To where the names lead now. A zygote in place of one that has died can do without: the
+        user that the server runs as need not be allowed into the folder that root started it in."""
+        try:
+            _enter(self.folder)
+        except ConfigError:
+            if fresh:
+                raise
+            return
+        self._leave_paths()
+        self.paths = _set_paths(self.config)
+
+    def _leave_paths(self) -> None:
+        sys.path[:] = [path for path in sys.path if path not in self.paths]
+        self.paths = []
+
     def _read_again(self, source: Source, fresh: bool) -> dict[str, Any] | None:
         """A file in Python is run where the application will be: for its hooks, and because it may
         have prepared more than settings. Returns the options of a fresh zygote."""
         importlib.invalidate_caches()
-        os.chdir(self.folder)
-        sys.path[:] = [path for path in sys.path if path not in self.paths]
+        _enter(self.folder)
+        self._leave_paths()
         resolved = source.again()
         self.hooks = resolved.hooks
         if fresh:

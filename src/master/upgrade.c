@@ -76,6 +76,7 @@ static char **extend(char *const *environment, char *more)
 _Noreturn static void become_successor(const struct mp_master *master, int link)
 {
     const struct mp_successor *successor = &master->successor;
+    const char *what = successor->program;
     char *text = describe(master, link);
     char **environment = text ? extend(successor->environment, text) : NULL;
     int err = environment ? mp_fd_set_cloexec(link, false) : -ENOMEM;
@@ -84,10 +85,10 @@ _Noreturn static void become_successor(const struct mp_master *master, int link)
         err = mp_fd_set_cloexec(master->listeners[i].fd, false);
     if (!err) {
         mp_signals_restore_for_exec(master);
-        err =
-            mp_child_exec(successor->program, successor->arguments, environment, successor->folder);
+        err = mp_child_exec(successor->program, successor->arguments, environment,
+                            successor->folder, &what);
     }
-    mp_log(&master->options.log, MP_LOG_ERROR, "cannot execute %s: %s", successor->program,
+    mp_log(&master->options.log, MP_LOG_ERROR, "the new master cannot be started: %s: %s", what,
            strerrordesc_np(-err));
     mp_child_exit(127);
 }

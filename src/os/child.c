@@ -26,10 +26,12 @@ pid_t mp_child_fork(void)
 }
 
 int mp_child_exec(const char *program, char *const *arguments, char *const *environment,
-                  const char *folder)
+                  const char *folder, const char **ret_what)
 {
+    *ret_what = folder;
     if (folder && chdir(folder) == -1)
         return -errno;
+    *ret_what = program;
     (void)execve(program, arguments, environment);
     return -errno;
 }

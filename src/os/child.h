@@ -13,9 +13,10 @@
 /* fork(2): the child's pid, 0 in the child, or -errno. */
 pid_t mp_child_fork(void);
 
-/* execve(2), in folder (NULL: as it is). Returns -errno. */
+/* execve(2), in folder (NULL: as it is). Returns -errno; *ret_what is then which of program and
+ * folder could not be used. */
 int mp_child_exec(const char *program, char *const *arguments, char *const *environment,
-                  const char *folder);
+                  const char *folder, const char **ret_what);
 
 /* _exit(2). */
 _Noreturn void mp_child_exit(int status);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -31,8 +32,9 @@ def application(environ, start_response):
 class Reloaded:
     """A server whose application and configuration can be changed."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, code: Path | None = None) -> None:
         self.folder = folder
+        self.code = code or folder  # where it is started
         self.log = folder / "error.log"
         self.control = folder / "control.sock"
         self.write(1)
@@ -44,8 +46,8 @@ class Reloaded:
                 *("-b", where, "-w", "2", "--control-socket", str(self.control)),
                 *("--error-logfile", str(self.log), *options, "changing"),
             ),
-            cwd=folder,
-            env=environment(),
+            cwd=self.code,
+            env=environment({"PWD": str(self.code)}),
             stderr=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
@@ -55,7 +57,7 @@ class Reloaded:
         return self.log.read_text() if self.log.exists() else ""
 
     def write(self, version: object) -> None:
-        (self.folder / "changing.py").write_text(APP.format(version=version))
+        (self.code / "changing.py").write_text(APP.format(version=version))
 
     def version(self) -> str:
         return requests.get(self.url, timeout=stretched(10)).text.split()[0]
@@ -259,3 +261,69 @@ def test_no_longer_than_asked(waiting: Reloaded) -> None:
     assert "the reload is not over yet" in result.stderr
     wait_until(lambda: "reloaded in" in waiting.text(), 20, "the reload")
     assert waiting.version() == "22"
+
+
+class Releases:
+    """Folders of releases, and the link to the one that is to be served."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.link = folder / "current"
+        self.lead_to("1")
+        self.server = Reloaded(folder, code=self.link)
+
+    def lead_to(self, name: str) -> None:
+        (self.folder / name).mkdir(exist_ok=True)
+        fresh = self.folder / "fresh"
+        fresh.symlink_to(name)
+        fresh.rename(self.link)
+
+    def deploy(self, version: int) -> None:
+        self.lead_to(str(version))
+        self.server.write(version)
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Iterator[Releases]:
+    found = Releases(tmp_path)
+    yield found
+    if found.server.process.poll() is None:
+        found.server.stop()
+
+
+def test_a_release_behind_a_link(releases: Releases) -> None:
+    server = releases.server
+    assert server.version() == "1"
+    (releases.folder / "1" / "old_module.py").write_text("")
+    releases.deploy(22)
+    assert server.reload().returncode == 0
+    assert server.version() == "22"
+    releases.deploy(333)
+    server.write("333\nimport old_module")
+    assert server.reload().returncode == 1, "what only an old release has is not found"
+    server.write(333)
+    os.kill(server.process.pid, signal.SIGUSR2)
+    assert server.process.wait(stretched(30)) == 0
+    new = int(server.text().split("a new master (pid ")[1].split(")")[0])
+    try:
+        assert server.version() == "333"
+        releases.deploy(4444)
+        assert server.reload().returncode == 0
+        assert server.version() == "4444"
+    finally:
+        os.kill(new, signal.SIGTERM)
+        wait_until(lambda: not is_alive(new), 20, "the end")
+
+
+def test_a_release_that_is_gone(releases: Releases) -> None:
+    server = releases.server
+    releases.link.unlink()
+    shutil.rmtree(releases.folder / "1")
+    assert server.reload().returncode == 1
+    told = f"{releases.link}, in which the server was started: No such file or directory"
+    assert told in server.text()
+    assert "Traceback" not in server.text()
+    os.kill(server.process.pid, signal.SIGUSR2)
+    wait_until(lambda: "the upgrade has failed" in server.text(), 20, "the upgrade to fail")
+    assert f"cannot be started: {releases.link}: No such file" in server.text()
+    assert server.version() == "1"
