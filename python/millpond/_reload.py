@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -99,6 +100,8 @@ class Development:
         prepare_process()
         self.loaded = time.time_ns()
         self.broken = set()
+        # What is compiled of an older save may be written after a newer one: see _forget_bytecode().
+        sys.dont_write_bytecode = True
         try:
             return load(target)
         except (LoadError, LoadFailed) as error:
@@ -152,22 +155,27 @@ class Watcher:
         self._files.add(development.fixed)
         self._files.add(development.files)
         self._next_scan = 0.0
+        self._scanned = development.loaded
 
-    def scan(self) -> None:
-        """Takes up what was imported since."""
-        self._files.add(self._modules.fresh())
+    def scan(self) -> list[str]:
+        """Takes up what was imported since the last scan. Returns those files that were written since:
+        before or after they were read, who knows."""
+        since, self._scanned = self._scanned, time.time_ns()
+        fresh = self._modules.fresh().difference(self._files.paths())
+        self._files.add(fresh)
         self._files.add(matching(self._development.config.reload_extra_files))
         self._files.retry()
         self._next_scan = time.monotonic() + SCAN
+        return self._written(fresh, since)
 
     def run(self) -> None:
         """The thread."""
         try:
-            self._tell(self._changed_meanwhile())
+            self._tell(self._written(self._files.paths(), self._development.loaded))
             while True:
                 self._files.wait(self._next_scan - time.monotonic())
                 if time.monotonic() >= self._next_scan:
-                    self.scan()
+                    self._tell(self.scan())
                 if changed := self._files.changed():
                     self._tell(self._settle(changed))
         except Exception as error:
@@ -175,14 +183,13 @@ class Watcher:
                 ERROR, f"--reload has ended in this worker: {type(error).__name__}: {error}"
             )
 
-    def _changed_meanwhile(self) -> list[str]:
-        """Files that were written while the application was loaded: before or after they were
-        read, who knows. Times in the future say nothing."""
+    def _written(self, paths: Iterable[str], since: int) -> list[str]:
+        """Those that were written since. Times in the future say nothing."""
         now = time.time_ns()
         found = []
-        for path in self._files.paths():
+        for path in paths:
             seen = self._files.current(path)
-            if seen is not None and self._development.loaded < seen[0] <= now:
+            if seen is not None and since < seen[0] <= now:
                 found.append(path)
         return found
 
