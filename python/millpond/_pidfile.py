@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from millpond._privileges import Identity, as_user
 
 FLOCK = struct.Struct("hhqqi0q")  # struct flock: type, whence, start, length, pid
 MODE = 0o644
+PATIENCE = 3.0  # seconds; another server that starts has the lock for a moment
 
 
 def _failed(path: str, why: str) -> ListenError:
@@ -77,11 +79,25 @@ class PidFile:
     def _create(self, replaces: int) -> None:
         folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # of two that start at once, one sees the other
+            self._lock(folder)  # of two that start at once, one sees the other
             self._check(replaces)
             self._put(f"{self.path}.{os.getpid()}")
         finally:
             os.close(folder)
+
+    def _lock(self, folder: int) -> None:
+        """Of a folder that others may read, anybody can keep the lock for as long as they like."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise _failed(
+                        self.path,
+                        "another process keeps its folder locked (flock). Use another folder",
+                    ) from None
+            time.sleep(0.02)
 
     def _check_place(self) -> None:
         folder = os.path.dirname(self.path)

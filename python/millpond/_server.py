@@ -452,7 +452,11 @@ class _Run:
             try:
                 self._write_pid(replaces=self.parent)
             except ListenError as error:
-                self._warn(str(error))
+                self._warn(
+                    f"{error}. The file goes on naming the master before this one (pid"
+                    f" {self.parent}), and who sends signals by it reaches nobody: put it in a folder"
+                    " that the server's user may write to"
+                )
         facts = Facts(
             application=self.name,
             workers=between(workers, self.config.workers),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -88,3 +89,15 @@ def test_no_folder_for_it(tmp_path: Path) -> None:
     result = millpond("--pid", str(tmp_path / "no" / "pid"), "--bind", "127.0.0.1:0", APP)
     assert result.code == 1
     assert result.lines == [f"millpond: --pid {tmp_path}/no/pid: no such file or directory"]
+
+
+def test_a_folder_that_somebody_keeps_locked(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_SH)
+        result = millpond("--pid", str(tmp_path / "pid"), "--bind", "127.0.0.1:0", APP)
+        assert result.code == 1
+        assert "another process keeps its folder locked" in result.lines[-1]
+        assert not os.listdir(tmp_path)
+    finally:
+        os.close(folder)

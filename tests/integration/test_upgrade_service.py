@@ -105,3 +105,14 @@ def test_who_is_the_main_process_is_told_before_anything_else(tmp_path: Path) ->
             10,
             "the new one's status",
         )
+
+
+def test_a_pid_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with _service(tmp_path) as service:
+        service.pidfile.rename(tmp_path / "kept")
+        service.pidfile.mkdir()
+        service.process.send_signal(signal.SIGUSR2)
+        service.successor()
+        told = f"goes on naming the master before this one (pid {service.process.pid}), and who"
+        wait_until(lambda: told in service.log.read_text(), 20, "the warning")
+        assert service.process.wait(stretched(20)) == 0
