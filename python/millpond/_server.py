@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -56,6 +57,12 @@ NEVER = 1e8  # seconds
 AS_ROOT = (
     "everything runs as root, the application too: --user gives that up once the sockets are open"
 )
+# Not blocking while it is opened: a FIFO without a reader would be waited for.
+LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+OPEN_FAILED = {
+    errno.ENXIO: "nobody reads from this FIFO: start what does, first",
+    errno.ELOOP: "another user's link, in a folder that everybody can write to",
+}
 HEAD_LEAST = 65536  # bytes of a whole request head that are allowed at least
 
 
@@ -229,11 +236,25 @@ class _Run:
         path = self.log_paths[which] = os.path.abspath(target)
         if not os.path.lexists(path):
             self.made.append(path)
+        flags = LOG_FLAGS | (0 if self._may_follow(path) else os.O_NOFOLLOW)
         try:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            return open_log(target, flags, 0o640, self.identity)
+            fd = open_log(target, flags, 0o640, self.identity)
         except OSError as error:
-            raise ConfigError(f"{option} {target}: {error.strerror}") from None
+            why = OPEN_FAILED.get(error.errno or 0, error.strerror)
+            raise ConfigError(f"{option} {target}: {why}") from None
+        os.set_blocking(fd, True)
+        return fd
+
+    def _may_follow(self, path: str) -> bool:
+        """Whether a link there may be followed: where anybody can put one, root follows none but its
+        own. With a user to become, such files are opened as that user."""
+        if os.geteuid() != 0 or (self.identity is not None and self.identity.user != 0):
+            return True
+        try:
+            folder, there = os.stat(os.path.dirname(path)), os.lstat(path)
+        except OSError:
+            return not os.path.islink(path)
+        return there.st_uid in (0, folder.st_uid) or not folder.st_mode & stat.S_IWOTH
 
     def check_places(self) -> None:
         """Raises what a start would because of folders and groups."""

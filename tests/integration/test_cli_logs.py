@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from support.patience import wait_until
+from support.program import millpond
 from support.server import Server
 
 Start = Callable[..., Server]
@@ -140,3 +143,49 @@ def test_a_closed_stdout_does_no_harm(start: Start) -> None:
     server.allow("access|No space|write")
     for _ in range(5):
         assert server.get("/hello").text == "hello\n"
+
+
+def test_a_fifo_without_a_reader_is_no_log(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for option in ("--error-logfile", "--access-logfile"):
+        result = millpond("--bind", "127.0.0.1:0", option, str(fifo), APP)
+        assert result.code == 2
+        assert result.lines[-1] == (
+            f"millpond: {option} {fifo}: nobody reads from this FIFO: start what does, first"
+        )
+
+
+def test_a_fifo_with_a_reader_is_one(start: Start, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        server = start(APP, "--access-logfile", str(fifo))
+        server.get("/hello")
+        line = wait_until(lambda: _read(reader), 5, "a line in the access log")
+        assert b'"GET /hello HTTP/1.1" 200 ' in line
+    finally:
+        os.close(reader)
+
+
+def _read(fd: int) -> bytes:
+    with suppress(BlockingIOError):
+        return os.read(fd, 4096)
+    return b""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes links of another user's")
+@pytest.mark.parametrize(
+    ("mode", "owner", "works"), [(0o777, 65534, False), (0o777, 0, True), (0o755, 65534, True)]
+)
+def test_root_follows_no_strangers_link(tmp_path: Path, mode: int, owner: int, works: bool) -> None:
+    folder, target = tmp_path / "open", tmp_path / "target"
+    folder.mkdir()
+    folder.chmod(mode)
+    link = folder / "log"
+    link.symlink_to(target)
+    os.chown(link, owner, owner, follow_symlinks=False)
+    result = millpond("--bind", "127.0.0.1:0", "--error-logfile", str(link), "no.such:thing")
+    assert ("another user's link" not in result.err) == works
+    assert target.exists() == works
