@@ -65,6 +65,7 @@ static unsigned count_serving(const struct mp_master *master)
 int mp_reload_ask(struct mp_master *master, const char *who, int64_t now)
 {
     struct mp_reload *reload = &master->reload;
+    char time[32];
 
     if (master->stage != MP_STAGE_RUNNING)
         return -ESHUTDOWN;
@@ -77,8 +78,9 @@ int mp_reload_ask(struct mp_master *master, const char *who, int64_t now)
     } else if (reload->state == MP_RELOAD_WANTED || reload->again) {
         mp_log(&master->options.log, MP_LOG_DEBUG, "%s: a reload is to come already", who);
     } else {
-        mp_log(&master->options.log, MP_LOG_INFO, "%s: reloading again when this reload is over",
-               who);
+        mp_log(&master->options.log, MP_LOG_INFO,
+               "%s: reloading again when this reload is over; what loads code has %s for it", who,
+               mp_report_duration(master->limits.load_timeout, time, sizeof(time)));
         reload->again = true;
         reload->asked++;
     }
