@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "http/uri.h"
 #include "os/clock.h"
 #include "server/internal.h"
 #include "server/request.h"
@@ -155,7 +156,7 @@ static size_t decode_base64(struct text text, char *out, size_t size)
 
 static void put_user(struct mp_access_line *line, const struct mp_access_record *record)
 {
-    char text[NAME_MOST];
+    char text[NAME_MOST + 1]; /* one more than is put: then the mark is, too */
     struct text field = find_request_field(record, "authorization", 13);
     size_t n = 0;
     if (field.len > 6 && strncasecmp(field.at, "basic ", 6) == 0)
@@ -256,6 +257,24 @@ static void put_query(struct mp_access_line *line, const struct mp_access_record
         put_span(line, record, query, TARGET_MOST);
 }
 
+/* As PATH_INFO has it, before a proxy's prefix is taken from it. An escape that is none stays. */
+static void put_decoded_path(struct mp_access_line *line, const struct mp_access_record *record)
+{
+    const struct mp_http_head *head = &record->request->head;
+    bool is_path = head->form == MP_HTTP_ORIGIN || head->form == MP_HTTP_ABSOLUTE;
+    const char *path = record->request->text + head->path.at;
+    size_t len = is_path ? head->path.len : 0;
+    char text[TARGET_MOST + 1];
+    size_t n = 0;
+    for (size_t i = 0; i < len && n < sizeof(text); n++) {
+        bool escape = len - i >= 3 && mp_http_path_decode(path + i, 3, text + n) == 1;
+        if (!escape)
+            text[n] = path[i];
+        i += escape ? 3 : 1;
+    }
+    put_value(line, text, n, TARGET_MOST);
+}
+
 /* Of a request whose head was understood. */
 static void put_of_head(struct mp_access_line *line, enum mp_access_atom atom,
                         const struct mp_access_record *record)
@@ -273,6 +292,9 @@ static void put_of_head(struct mp_access_line *line, enum mp_access_atom atom,
         break;
     case MP_ATOM_PATH:
         put_span(line, record, head->path, TARGET_MOST);
+        break;
+    case MP_ATOM_PATH_DECODED:
+        put_decoded_path(line, record);
         break;
     case MP_ATOM_QUERY:
     case MP_ATOM_QUERY_MARKED:

@@ -19,6 +19,7 @@ enum mp_access_atom {
     MP_ATOM_METHOD,
     MP_ATOM_TARGET,
     MP_ATOM_PATH,
+    MP_ATOM_PATH_DECODED,
     MP_ATOM_QUERY,
     MP_ATOM_QUERY_MARKED, /* with its '?' */
     MP_ATOM_PROTOCOL,

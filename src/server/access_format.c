@@ -75,7 +75,7 @@ static const struct {
     {"v", MP_ATOM_HOST},         {"{us}T", MP_ATOM_MICROSECONDS},
 };
 
-/* What of the environment is the request's own; HTTP_* besides. */
+/* What of the environment is the request's own, in capitals or not; HTTP_* besides. */
 static const struct {
     const char *name;
     enum mp_access_atom atom;
@@ -84,6 +84,7 @@ static const struct {
     {"REQUEST_METHOD", MP_ATOM_METHOD, NULL},
     {"REQUEST_URI", MP_ATOM_TARGET, NULL},
     {"RAW_URI", MP_ATOM_TARGET, NULL},
+    {"PATH_INFO", MP_ATOM_PATH_DECODED, NULL},
     {"QUERY_STRING", MP_ATOM_QUERY, NULL},
     {"SERVER_PROTOCOL", MP_ATOM_PROTOCOL, NULL},
     {"REMOTE_ADDR", MP_ATOM_CLIENT, NULL},
@@ -152,7 +153,7 @@ static int add_variable(struct compiler *compiler, char *name, size_t len)
 {
     for (size_t i = 0; i < mp_array_size(variables); i++) {
         const char *field = variables[i].field;
-        if (is(name, len, variables[i].name))
+        if (strlen(variables[i].name) == len && strncasecmp(name, variables[i].name, len) == 0)
             return add(compiler, (struct mp_access_step){variables[i].atom, field,
                                                          field ? strlen(field) : 0});
     }

@@ -137,7 +137,7 @@ void mp_access_log_add(struct mp_access_log *log, const struct mp_request *reque
         .conn = request->conn,
         .head = response->committed && request->thread ? request->thread->head : NULL,
         .status = response->status,
-        .size = response->written,
+        .size = response->bodyless ? 0 : response->written, /* what was sent of it */
         .now = now};
     add_record(log, &record);
 }

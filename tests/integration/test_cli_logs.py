@@ -88,6 +88,9 @@ def test_the_size_in_the_access_log_is_the_bodys(start: Start) -> None:
     wait_until(lambda: server.stdout.count("\n") == 2, 5, "two lines")
     assert '" 200 1048576 ' in server.stdout
     assert '" 200 10000 ' in server.stdout
+    server.once("HEAD", "/big?size=1048576")
+    wait_until(lambda: server.stdout.count("\n") == 3, 5, "a third line")
+    assert re.search('"HEAD /big[^"]*" 200 0 ', server.stdout)
 
 
 def test_bad_requests_in_the_access_log(start: Start) -> None:

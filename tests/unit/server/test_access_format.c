@@ -125,6 +125,9 @@ TEST(every_atom)
         {"%({CONTENT_TYPE}e)s", "text/plain"},
         {"%({REQUEST_METHOD}e)s", "GET"},
         {"%({QUERY_STRING}e)s", "c=d"},
+        {"%({PATH_INFO}e)s", "/a/b"},
+        {"%({remote_addr}e)s %({request_method}e)s", "10.0.0.9 GET"},
+        {"%({http_user_agent}e)s %({Path_Info}e)s", "test/1 /a/b"},
         {"100%% of %(m)s.", "100% of GET."},
         {"%h %l %u \"%r\" %>s %b", "10.0.0.9 - who \"GET /a/b?c=d HTTP/1.1\" 200 42"},
         {"%U%q %{ms}T %D %{X-Id}i %{ETag}o %v", "/a/b?c=d 1250 1250000 7 \\\"1\\\" example.org"},
@@ -133,6 +136,41 @@ TEST(every_atom)
     make(usual, strlen(usual));
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
         CHECK_STR(line_of(pairs[i][0]), pairs[i][1]);
+}
+
+TEST(path_info_is_decoded)
+{
+    static const char *const pairs[][2] = {
+        {"GET /a%20b%2Fc%22?%41 HTTP/1.1\r\nHost: x\r\n\r\n", "/a b/c\\\""},
+        {"GET /%c3%a9%0a HTTP/1.1\r\nHost: x\r\n\r\n", "/\\xc3\\xa9\\x0a"},
+        {"GET http://x/y%7e HTTP/1.1\r\nHost: x\r\n\r\n", "/y~"},
+        {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "-"},
+    };
+    char text[8192];
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        make(pairs[i][0], strlen(pairs[i][0]));
+        CHECK_STR(line_of("%({PATH_INFO}e)s"), pairs[i][1]);
+    }
+    int n = snprintf(text, sizeof(text), "GET /%04000d%%41 HTTP/1.1\r\nHost: x\r\n\r\n", 0);
+    make(text, (size_t)n);
+    const char *line = line_of("%({PATH_INFO}e)s");
+    CHECK_EQ(strlen(line), 1600 + strlen("...(cut)"));
+    CHECK_STR(line + 1598, "00...(cut)");
+}
+
+/* 260 letters without a colon: more than are shown. */
+TEST(a_users_name_that_is_too_long)
+{
+    char text[1024];
+    char name[349] = {0};
+    for (size_t i = 0; i + 4 < sizeof(name); i += 4)
+        memcpy(name + i, "eHh4", 4); /* xxx */
+    int n = snprintf(text, sizeof(text),
+                     "GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n\r\n", name);
+    make(text, (size_t)n);
+    const char *line = line_of("%(u)s");
+    CHECK_EQ(strlen(line), 256 + strlen("...(cut)"));
+    CHECK_STR(line + 254, "xx...(cut)");
 }
 
 TEST(pid_and_time)
