@@ -31,7 +31,7 @@ from millpond._kinds import (
     Variables,
     suggestion,
 )
-from millpond._log_target import FACILITIES, LogTarget
+from millpond._log_target import FACILITIES, LogTarget, Speaker
 
 __all__ = [
     "KINDS",
@@ -123,7 +123,7 @@ KINDS: dict[str, Kind] = {
     "access_log_format": LogFormat(),
     "error_logfile": LogTarget("stderr"),
     "log_format": Choice("text", "json"),
-    "syslog_prefix": Text("a name"),
+    "syslog_prefix": Speaker(),
     "syslog_facility": Choice(*FACILITIES),
     "control_socket": Text("the path of a socket"),
     "no_control_socket": Flag(),

@@ -102,3 +102,17 @@ class LogTarget(Text):
         text = super().check(value)
         parse(text)
         return text
+
+
+class Speaker(Text):
+    """Who speaks in syslog and in the journal: a word, since spaces end fields there, and line breaks
+    begin others."""
+
+    def __init__(self) -> None:
+        super().__init__("a word of printable ASCII, without spaces")
+
+    def check(self, value: Any) -> str:
+        text = super().check(value)
+        if not all("!" <= letter <= "~" for letter in text):
+            raise self.wrong(value)
+        return text

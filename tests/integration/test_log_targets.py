@@ -183,3 +183,11 @@ def test_what_cannot_be(target: str, why: str) -> None:
         assert result.code == 2
         assert why in result.err
         assert option in result.err
+
+
+@pytest.mark.parametrize("name", ["a\nPRIORITY=0", "the shop", "café", "\x7f", ""])
+def test_who_speaks_is_a_word(name: str) -> None:
+    """A line break would begin another field in the journal, a space another part in syslog."""
+    result = execute(command("-b", "127.0.0.1:0", f"--log-syslog-prefix={name}", "logging_app"))
+    assert result.code == 2
+    assert "a word of printable ASCII, without spaces" in result.err
