@@ -97,23 +97,35 @@ def _dump(client: Client, values: dict[str, Any]) -> int:
 
 
 LOOK_AGAIN = 0.05  # seconds
+ATTEMPTS = 3
 
 
-def _await_reload(client: Client, pid: int, number: int, end: float) -> Description:
-    """Until it is over, however long that takes: what loads code may take its time. Not longer than
-    the master with this pid lives: another's numbers say nothing of this reload."""
-    while True:
+def _describe(client: Client, pid: int) -> Description:
+    """The server that was asked to reload, and no other: another master's numbers say nothing of it."""
+    for left in reversed(range(ATTEMPTS)):
         try:
             server = client.describe()
+            break
         except ServerGone:
             raise ControlError(
                 f"the server (pid {pid}) has stopped before the reload was over"
             ) from None
-        if server.pid != pid:
-            raise ControlError(
-                f"another master (pid {server.pid}) has taken over before the reload was over: whether"
-                " it has loaded what is there now is not known. Reload it, to be sure"
-            )
+        except ControlError:  # one that ends turns away who has just come
+            if not left:
+                raise
+            time.sleep(LOOK_AGAIN)
+    if server.pid != pid:
+        raise ControlError(
+            f"another master (pid {server.pid}) has taken over before the reload was over: whether"
+            " it has loaded what is there now is not known. Reload it, to be sure"
+        )
+    return server
+
+
+def _await_reload(client: Client, pid: int, number: int, end: float) -> Description:
+    """Until it is over, however long that takes: what loads code may take its time."""
+    while True:
+        server = _describe(client, pid)
         if server.reload_finished >= number:
             return server
         if server.stage != "running":

@@ -249,6 +249,7 @@ def test_stopped_meanwhile(waiting: Reloaded) -> None:
     timer.start()
     result = waiting.reload()
     timer.join()
+    assert waiting.process.wait(stretched(60)) == 0
     assert result.returncode == 1
     assert "the server is stopping" in result.stderr or (
         f"the server (pid {waiting.process.pid}) " in result.stderr
