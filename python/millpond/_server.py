@@ -158,10 +158,14 @@ def _with_variables(environment: list[bytes], variables: dict[str, str]) -> list
     return kept + [os.fsencode(f"{name}={value}") for name, value in variables.items()]
 
 
+def _listened_on(inherited: str | None) -> list[str]:
+    """The addresses of the master that this one follows."""
+    return [line.partition(" ")[2] for line in (inherited or "").split("\n")[1:] if line]
+
+
 def _passed_on(inherited: str | None) -> list[str]:
     """The sockets that a service manager has given to the master that this one follows."""
-    specs = [line.partition(" ")[2] for line in (inherited or "").split("\n")[1:]]
-    return [spec for spec in specs if spec.startswith("fd://")]
+    return [spec for spec in _listened_on(inherited) if spec.startswith("fd://")]
 
 
 def _set_environment(config: Config) -> None:
@@ -206,6 +210,7 @@ class _Run:
         self.paths = _set_paths(config)
         self.sinks: list[Sink | None] = [None, None]
         self.log_paths: list[str | None] = [None, None]
+        self.left: list[str] = []  # addresses of the master before that are not this one's
         self.made: list[str] = []  # files of logs that were not there before
         self.log_fd = self._open_log(0, "--error-logfile", config.error_logfile, 2)
         self.access_fd = -1
@@ -445,8 +450,11 @@ class _Run:
         self.paths = _set_paths(self.config)
 
     def _warn(self, text: str) -> None:
-        if LEVELS.index(self.config.log_level) <= WARNING:
-            log_line(self.log_fd, WARNING, text)
+        self._log(WARNING, text)
+
+    def _log(self, level: int, text: str) -> None:
+        if LEVELS.index(self.config.log_level) <= level:
+            log_line(self.log_fd, level, text)
 
     def _freeze(self) -> None:
         freeze(self.log_fd, LEVELS.index(self.config.log_level), self.sockets)
@@ -478,6 +486,8 @@ class _Run:
                     f" {self.parent}), and who sends signals by it reaches nobody: put it in a folder"
                     " that the server's user may write to"
                 )
+            for spec in self.left:
+                self._log(INFO, f"{spec} is not listened on any more")
         facts = Facts(
             application=self.name,
             workers=between(workers, self.config.workers),
@@ -520,7 +530,9 @@ class _Run:
         if asked is DEFAULT_BIND and (passed or self.manager.sockets):
             asked = []
         asked = passed + [spec for spec in asked if spec not in passed]
-        for spec in choose(asked, self.manager.sockets):
+        chosen = choose(asked, self.manager.sockets)
+        self.left = [spec for spec in _listened_on(self.inherited) if spec not in chosen]
+        for spec in chosen:
             try:
                 master.bind(spec, self.config.backlog)
             except OSError as error:

@@ -46,10 +46,11 @@ class Upgraded:
         self.log = folder / "log"
         self.runtime = folder / "run"
         self.runtime.mkdir(mode=0o700)
+        self.listen_on(self.path)
         self.write(1)
         with self.log.open("wb") as log:
             self.first = subprocess.Popen(
-                command("-b", f"unix:{self.path}", "-w", "2", *options, "changing"),
+                command("-w", "2", *options, "changing"),
                 cwd=folder,
                 env=environment({"XDG_RUNTIME_DIR": str(self.runtime)}),
                 stderr=log,
@@ -61,6 +62,10 @@ class Upgraded:
     def write(self, version: object) -> None:
         path = self.folder / "changing.py"
         path.write_text(APP.format(version=version))
+
+    def listen_on(self, *paths: Path) -> None:
+        binds = ", ".join(f'"unix:{path}"' for path in paths)
+        (self.folder / "millpond.toml").write_text(f"bind = [{binds}]\n")
 
     def ask(self) -> tuple[str, int] | None:
         """The version of the application and the master that serve; None when nobody does."""
@@ -149,6 +154,18 @@ def test_the_last_one_removes_the_files(server: Upgraded) -> None:
     server.stop()
     assert not server.path.exists()
     assert not [name for name in server.runtime.rglob("*") if name.is_socket()]
+
+
+def test_an_address_that_is_given_up_is_told(server: Upgraded) -> None:
+    other = server.folder / "other.sock"
+    server.listen_on(server.path, other)
+    server.upgrade()
+    assert other.is_socket()
+    assert "not listened on" not in server.log.read_text()
+    server.listen_on(server.path)
+    server.upgrade()
+    server.says(f"unix:{other} is not listened on any more")
+    assert server.log.read_text().count("not listened on") == 1
 
 
 def test_code_that_does_not_load_leaves_the_old_master(server: Upgraded) -> None:
