@@ -260,9 +260,19 @@ class Mode(Kind):
     def check(self, value: Any) -> int:
         if isinstance(value, str):
             return self.parse(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0o777:
+        if isinstance(value, bool) or not isinstance(value, int):
             raise self.wrong(value)
+        if not 0 <= value <= 0o777:
+            raise self.not_octal(value)
         return value
+
+    def not_octal(self, value: int) -> ConfigError:
+        """Of a number in decimal digits, where it is most likely that octal ones were meant."""
+        if not re.fullmatch(r"[0-7]{1,3}", str(value)):
+            return self.wrong(value)
+        return ConfigError(
+            f'{value} is a number in decimal digits: write "{value:03}" in quotes, or 0o{value}'
+        )
 
 
 class UrlPath(Text):

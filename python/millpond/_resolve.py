@@ -17,7 +17,7 @@ from millpond import _gunicorn
 from millpond._config import KINDS, Config, ConfigError, suggestion
 from millpond._gunicorn import HOOKS, NO_HOOKS, SETTINGS, Verdict
 from millpond._hooks import Hooks, what_is_wrong
-from millpond._kinds import Flag, List, Number, Sizes
+from millpond._kinds import Flag, List, Mode, Number, Sizes
 from millpond._origins import blaming
 from millpond._pyfile import Opaque, PythonFile, run_apart, run_here
 from millpond._words import SEVERAL, Words
@@ -112,9 +112,13 @@ class _Resolving:
             raise ConfigError(f"{path}: {error}") from None
         for key, value in found.items():
             name = key.replace("-", "_")
-            where = _where(path, _toml_line(text, key), key)
+            line = _toml_line(text, key)
+            where = _where(path, line, key)
             if name not in KINDS and name != TARGET:
                 raise ConfigError(f"{where}: there is no such setting.{_hint(name)}")
+            kind = KINDS.get(name)
+            if isinstance(kind, Mode) and type(value) is int and _is_decimal(text, line, value):
+                raise ConfigError(f"{where}: {kind.not_octal(value)}")
             self.set(name, value, where)
 
     def _read_python(self, path: Path) -> None:
@@ -275,6 +279,15 @@ def _toml_line(text: str, key: str) -> int:
         if re.match(pattern, line):
             return number
     return 0
+
+
+def _is_decimal(text: str, line: int, value: int) -> bool:
+    """Whether a number stands there in decimal digits, and means something else in octal ones."""
+    return (
+        value > 7
+        and line > 0
+        and re.search(rf"=\s*\+?{value}\b", text.splitlines()[line - 1]) is not None
+    )
 
 
 def _hint(name: str) -> str:

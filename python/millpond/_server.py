@@ -25,6 +25,7 @@ from millpond._config import (
     ConfigError,
     ListenError,
     ProxyVersion,
+    shown,
 )
 from millpond._control import default_folder, remove_stale
 from millpond._diagnose import explain
@@ -433,7 +434,7 @@ class _Run:
         for name, value in fixed.items():
             if getattr(config, name) != value:
                 self._warn(
-                    f"{name.replace('_', '-')} stays {value!r}: a reload cannot change it, an"
+                    f"{name.replace('_', '-')} stays {shown(name, value)}: a reload cannot change it, an"
                     " upgrade (SIGUSR2) or a restart can"
                 )
         for name, most in (("threads", self.threads_max), ("workers", self.workers_max)):

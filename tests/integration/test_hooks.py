@@ -205,6 +205,15 @@ def test_a_reload_reads_files_and_tells_what_is_wrong(start: Start, tmp_path: Pa
     assert server.get("/").status_code == 201
 
 
+def test_what_a_reload_cannot_change_is_told_as_it_is_written(start: Start, tmp_path: Path) -> None:
+    server = start("hooked", *_write(tmp_path, "socket_mode = 0o660\n"))
+    (tmp_path / "conf.py").write_text("socket_mode = 0o600\numask = 0o27\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.expect("socket-mode stays 660: a reload cannot change it")
+    server.expect(r"umask stays \(not set\): a reload cannot change it")
+    server.expect("reloaded in")
+
+
 def test_a_reload_tells_what_the_start_has_not(start: Start, tmp_path: Path) -> None:
     server = start("hooked", *_write(tmp_path, "max_requests = 1000\n"))
     (tmp_path / "conf.py").write_text("\nmax_requests = 1000\nreuse_port = True\n")
