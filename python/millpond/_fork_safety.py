@@ -7,12 +7,19 @@ each of these.
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 PAGE = "docs/user/preload.md"
+
+PEER = struct.Struct("iII")  # pid, uid, gid
 
 # Libraries that are known not to survive a fork once they are in use; what to do instead.
 LIBRARIES = {
@@ -55,30 +62,73 @@ def sockets() -> dict[int, str]:
     return found
 
 
-def _peer(fd: int) -> str:
-    """Whom a stream is connected to; nothing when it is none, or is not."""
+ITSELF = "itself (a pair of sockets, as an event loop of asyncio has)"
+
+
+def _shown(name: object) -> str:
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    text = os.fsdecode(name) if isinstance(name, (str, bytes)) else ""
+    return f"unix:{text}" if text else ""
+
+
+def _is_ours(sock: socket.socket) -> bool:
+    """Whether this process has made both ends."""
+    import socket
+
+    packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size)
+    return bool(PEER.unpack(packed)[0] == os.getpid())
+
+
+def _use(fd: int) -> tuple[str, str]:
+    """What a socket is for, "connection" or "listener", and its address; nothing when it is for
+    neither. Datagrams come whole, whoever sends them."""
     import socket  # here: an application that has connected has it already, others need not
 
     with suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
-        if sock.type != socket.SOCK_STREAM:
-            return ""
-        name = sock.getpeername()
-        if isinstance(name, tuple):
-            return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
-        text = os.fsdecode(name)
-        return f"unix:{text}" if text else "another process"
-    return ""
+        if sock.type not in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+            return "", ""
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return "listener", _shown(sock.getsockname()) or "an address without a name"
+        peer = _shown(sock.getpeername())
+        if not peer and sock.family == socket.AF_UNIX and _is_ours(sock):
+            return "connection", ITSELF
+        return "connection", peer or "another process"
+    return "", ""
+
+
+def _uses(before: dict[int, str], kind: str) -> list[str]:
+    fresh = [fd for fd, inode in sockets().items() if before.get(fd) != inode]
+    found = [address for use, address in map(_use, sorted(fresh)) if use == kind]
+    return list(dict.fromkeys(found))
 
 
 def connections(before: dict[int, str]) -> list[str]:
     """Whom the application has connected to since."""
-    fresh = [fd for fd, inode in sockets().items() if before.get(fd) != inode]
-    return [peer for peer in map(_peer, sorted(fresh)) if peer]
+    return _uses(before, "connection")
+
+
+def listeners(before: dict[int, str]) -> list[str]:
+    """Where the application listens since."""
+    return _uses(before, "listener")
+
+
+def children() -> list[str]:
+    """Processes that this one has started, but for the one that multiprocessing keeps for itself."""
+    tracker = getattr(
+        sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None
+    )
+    found = []
+    with suppress(OSError):
+        for task in os.listdir("/proc/self/task"):
+            with suppress(OSError), open(f"/proc/self/task/{task}/children", "rb") as file:
+                found += [int(pid) for pid in file.read().split()]
+    return [f"pid {pid}" for pid in sorted(found) if pid != getattr(tracker, "_pid", None)]
 
 
 def libraries() -> list[str]:
     """Those that are loaded."""
-    return [name for name in LIBRARIES if name in sys.modules]
+    return [name for name in LIBRARIES if sys.modules.get(name) is not None]
 
 
 def warnings(before: dict[int, str]) -> Iterator[str]:
@@ -93,6 +143,17 @@ def warnings(before: dict[int, str]) -> Iterator[str]:
             f"the application has connected to {', '.join(peers)} while it was loaded. All workers"
             " share that connection, and their answers will mix; connect in the first request, or"
             f" use --no-preload: {PAGE}"
+        )
+    if places := listeners(before):
+        yield (
+            f"the application listens on {', '.join(places)} since it was loaded. All workers share that"
+            f" socket; open it in the first request, or use --no-preload: {PAGE}"
+        )
+    if started := children():
+        yield (
+            f"the application has started processes while it was loaded: {', '.join(started)}. The"
+            " workers share what leads to them, and cannot wait for their end; start them in the first"
+            f" request, or use --no-preload: {PAGE}"
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,34 @@ def test_a_thread(tmp_path: Path) -> None:
     assert "has started threads while it was loaded: metrics" in _log(tmp_path, begun)
 
 
+def test_a_socket_that_listens(tmp_path: Path) -> None:
+    begun = (
+        "import socket\nkept = socket.create_server(('127.0.0.1', 0))\nprint(kept.getsockname()[1])"
+    )
+    text = _log(tmp_path, begun)
+    port = int(re.findall(r"^(\d+)$", text, re.M)[0])
+    assert f"the application listens on 127.0.0.1:{port} since it was loaded" in text
+    assert "has connected" not in text
+
+
+def test_a_process(tmp_path: Path) -> None:
+    begun = "import subprocess\nkept = subprocess.Popen(['cat'], stdin=subprocess.PIPE)\nprint(kept.pid)"
+    text = _log(tmp_path, begun)
+    pid = int(re.findall(r"^(\d+)$", text, re.M)[0])
+    assert f"has started processes while it was loaded: pid {pid}." in text
+
+
+def test_an_event_loop(tmp_path: Path) -> None:
+    text = _log(tmp_path, "import asyncio\nkept = asyncio.new_event_loop()")
+    assert text.count("has connected to itself (a pair of sockets, as an event loop") == 1
+    assert "another process" not in text
+
+
+def test_a_library_that_is_kept_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    assert "grpc" not in _fork_safety.libraries()
+
+
 def test_a_library(tmp_path: Path) -> None:
     (tmp_path / "grpc.py").write_text("")
     text = _log(tmp_path, "import grpc")
@@ -84,9 +114,10 @@ def test_connections_of_before_are_not_the_applications() -> None:
         before = _fork_safety.sockets()
         assert {one.fileno(), other.fileno()} <= set(before)
         assert _fork_safety.connections(before) == []
-        third, fourth = socket.socketpair()
-        with third, fourth:
-            assert _fork_safety.connections(before) == ["another process"] * 2
+        for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+            third, fourth = socket.socketpair(type=kind)
+            with third, fourth:
+                assert _fork_safety.connections(before) == [_fork_safety.ITSELF]
 
 
 @pytest.mark.parametrize("name", _fork_safety.LIBRARIES)
