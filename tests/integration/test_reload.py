@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from support.patience import stretched, wait_until
-from support.processes import is_alive
+from support.processes import children_of, is_alive
 from support.server import command, environment, reserve_port
 
 APP = """\
@@ -314,6 +314,25 @@ def test_a_release_behind_a_link(releases: Releases) -> None:
     finally:
         os.kill(new, signal.SIGTERM)
         wait_until(lambda: not is_alive(new), 20, "the end")
+
+
+def test_another_zygote_goes_by_the_link_too(releases: Releases) -> None:
+    server = releases.server
+    releases.deploy(22)
+    assert server.reload().returncode == 0
+    shutil.rmtree(releases.folder / "1")
+    master = server.process.pid
+    (old,) = (p.pid for p in children_of(master) if "zygote" in p.name)
+    os.kill(old, signal.SIGKILL)
+    wait_until(
+        lambda: [p for p in children_of(master) if "zygote" in p.name and p.pid != old],
+        20,
+        "another",
+    )
+    for worker in (p.pid for p in children_of(master) if p.name.startswith("millpond-w")):
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: not is_alive(worker), 20, "its end")  # noqa: B023
+    assert server.version() == "22"
 
 
 def test_a_release_that_is_gone(releases: Releases) -> None:
