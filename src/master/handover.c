@@ -141,6 +141,14 @@ static void on_stop(struct mp_master *master, bool quick, int64_t now)
         mp_fd_close(&master->handover.link);
 }
 
+/* The other has not waited for READY. If that is on its way, it counts. */
+static void on_late(struct mp_master *master, int64_t now)
+{
+    if (master->handover.pending)
+        mp_stop_ask(master, !master->ever_ready,
+                    "the master before this one does not wait any longer", now);
+}
+
 static void on_end(struct mp_master *master, int64_t now)
 {
     mp_fd_close(&master->handover.link);
@@ -166,6 +174,8 @@ void mp_handover_read(struct mp_master *master, int64_t now)
             on_stop(master, false, now);
         else if (n == sizeof(message) && message.verb == MP_UPGRADE_QUIT)
             on_stop(master, true, now);
+        else if (n == sizeof(message) && message.verb == MP_UPGRADE_LATE)
+            on_late(master, now);
         else if (n <= 0 && n != -EMSGSIZE)
             on_end(master, now);
     }

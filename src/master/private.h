@@ -114,6 +114,7 @@ enum mp_upgrade_verb {
     MP_UPGRADE_STOP, /* gracefully, if it serves */
     MP_UPGRADE_QUIT, /* at once */
     MP_UPGRADE_HERE, /* new master to old: hears from now on */
+    MP_UPGRADE_LATE, /* old master to new: stop gracefully, unless you have said READY */
 };
 
 struct mp_upgrade_message {
@@ -127,6 +128,7 @@ struct mp_upgrade {
     int link;    /* owned; -1: none */
     int64_t deadline;
     bool hears; /* it has said so */
+    bool late;  /* it was told so */
     bool killed;
     bool done; /* it serves: this one ends */
 };

@@ -5,7 +5,7 @@
  * are which addresses (handover.c is its side).
  *
  *    NONE --SIGUSR2--> STARTING --READY--> DONE: this one drains, like at SIGTERM, and ends
- *     ^                   | ended, or too late: killed
+ *     ^                   | ended, or too late: told to stop
  *     +-------------------+
  *
  * The link between the two is closed by this one, when it has said its last word to the service
@@ -170,6 +170,7 @@ static void forget(struct mp_upgrade *upgrade)
     mp_fd_close(&upgrade->link);
     upgrade->pid = 0;
     upgrade->hears = false;
+    upgrade->late = false;
     upgrade->deadline = MP_HANDLE_NEVER;
 }
 
@@ -249,21 +250,48 @@ static void kill_it(struct mp_upgrade *upgrade)
     (void)mp_process_kill(upgrade->pid, SIGKILL);
 }
 
+/* Some of its workers may serve. It does not take over any more; if it has just said that it does,
+ * it does not obey. */
+static void tell_late(struct mp_master *master, int64_t now)
+{
+    const struct mp_upgrade_message message = {.verb = MP_UPGRADE_LATE};
+    struct mp_upgrade *upgrade = &master->upgrade;
+
+    upgrade->late = true;
+    upgrade->deadline = now + master->options.graceful_timeout + LEAVE_TIMEOUT;
+    (void)mp_socket_send_msg(upgrade->link, &message, sizeof(message), -1);
+}
+
+static void on_deadline(struct mp_master *master, int64_t now)
+{
+    struct mp_upgrade *upgrade = &master->upgrade;
+    bool tell =
+        !upgrade->late && upgrade->hears && upgrade->link >= 0 && master->stage == MP_STAGE_RUNNING;
+    char time[32];
+
+    if (master->stage == MP_STAGE_RUNNING && upgrade->late)
+        mp_log(&master->options.log, MP_LOG_ERROR, "the new master (pid %d) does not stop: killed",
+               (int)upgrade->pid);
+    else if (master->stage == MP_STAGE_RUNNING)
+        mp_log(&master->options.log, MP_LOG_ERROR,
+               "the new master (pid %d) is not ready within %s: %s", (int)upgrade->pid,
+               mp_report_duration(master->limits.load_timeout, time, sizeof(time)),
+               tell ? "told to stop" : "killed");
+    if (tell)
+        tell_late(master, now);
+    else
+        kill_it(upgrade);
+}
+
 void mp_upgrade_tick(struct mp_master *master, int64_t now)
 {
     struct mp_upgrade *upgrade = &master->upgrade;
-    char time[32];
 
     close_when_silent(master);
     if (upgrade->wanted && master->ever_ready && master->stage == MP_STAGE_RUNNING)
         begin(master, now);
-    if (upgrade->pid == 0 || now < upgrade->deadline)
-        return;
-    if (!upgrade->killed && master->stage == MP_STAGE_RUNNING)
-        mp_log(&master->options.log, MP_LOG_ERROR,
-               "the new master (pid %d) is not ready within %s: killed", (int)upgrade->pid,
-               mp_report_duration(master->limits.load_timeout, time, sizeof(time)));
-    kill_it(upgrade);
+    if (upgrade->pid != 0 && now >= upgrade->deadline)
+        on_deadline(master, now);
 }
 
 int64_t mp_upgrade_next_look(const struct mp_master *master)

@@ -40,7 +40,7 @@ os.register_at_fork(after_in_child=in_worker)
 class Upgraded:
     """A server whose application can be changed, and whose masters follow one another."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
         self.folder = folder
         self.path = folder / "web.sock"
         self.log = folder / "log"
@@ -52,7 +52,7 @@ class Upgraded:
             self.first = subprocess.Popen(
                 command("-w", "2", *options, "changing"),
                 cwd=folder,
-                env=environment({"XDG_RUNTIME_DIR": str(self.runtime)}),
+                env=environment({"XDG_RUNTIME_DIR": str(self.runtime), **variables}),
                 stderr=log,
                 stdout=log,
             )
@@ -67,7 +67,7 @@ class Upgraded:
         binds = ", ".join(f'"unix:{path}"' for path in paths)
         (self.folder / "millpond.toml").write_text(f"bind = [{binds}]\n")
 
-    def ask(self) -> tuple[str, int] | None:
+    def ask(self, path: str = "/") -> tuple[str, int] | None:
         """The version of the application and the master that serve; None when nobody does."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(stretched(10))
@@ -75,7 +75,7 @@ class Upgraded:
                 sock.connect(str(self.path))
             except (FileNotFoundError, ConnectionRefusedError):
                 return None
-            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            sock.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             answer = b""
             while part := sock.recv(4096):
                 answer += part
@@ -217,6 +217,50 @@ def test_an_old_master_that_dies_meanwhile(server: Upgraded) -> None:
     assert not server.path.exists()
 
 
+# The first of its workers serves, slowly; the others never do.
+ONE_WORKER = """\
+import time
+try:
+    os.close(os.open("first", os.O_CREAT | os.O_EXCL))
+except FileExistsError:
+    time.sleep(600)
+serve_quickly = application
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(6)
+    return serve_quickly(environ, start_response)
+"""
+
+
+# There is no option for it.
+IMPATIENT = """\
+from millpond import _server
+options = _server._Run._options
+_server._Run._options = lambda self: {**options(self), "load_timeout": 5.0}
+"""
+
+
+def test_a_new_master_that_is_late_finishes_what_it_serves(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(IMPATIENT)
+    server = Upgraded(tmp_path, "--no-preload", PYTHONPATH=str(tmp_path))
+    try:
+        server.says("listening")  # both workers have loaded what there was
+        server.write(2)
+        with (tmp_path / "changing.py").open("a") as file:
+            file.write(ONE_WORKER)
+        new = server.begin()
+        wait_until(lambda: ("2", new) in server.ask_many(), 20, "a worker of the new master")
+        with ThreadPoolExecutor(16) as pool:
+            slow = pool.map(lambda _: server.ask("/slow"), range(512))
+            assert ("2", new) in set(slow)
+        server.says(f"the new master (pid {new}) is not ready within 5.0 s: told to stop")
+        wait_until(lambda: not is_alive(new), 20, "the end of the new master")
+        server.says("the upgrade has failed")
+        assert server.ask_many() == {("1", server.first.pid)}
+    finally:
+        server.stop()
+
+
 def test_stopped_meanwhile_both_end(server: Upgraded) -> None:
     server.write("__import__('time').sleep(600)")
     new = server.begin()
@@ -247,12 +291,13 @@ def test_stopped_when_the_new_one_serves_already(server: Upgraded) -> None:
 
 def test_stopped_while_the_new_one_reads_its_configuration(tmp_path: Path) -> None:
     """It does not hear, and it and the process that runs the file have the listening socket."""
-    (tmp_path / "conf.py").write_text("")
+    bind = f'bind = "unix:{tmp_path}/web.sock"\n'  # a file that is named is the only one
+    (tmp_path / "conf.py").write_text(bind)
     server = Upgraded(tmp_path, "-c", "conf.py")
     try:
         begun = tmp_path / "begun"
         (tmp_path / "conf.py").write_text(
-            f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(15)\n"
+            f"{bind}import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(15)\n"
         )
         server.begin()
         wait_until(begun.exists, 20, "the configuration being read")
