@@ -47,6 +47,7 @@ struct control {
     int64_t beat_at;                /* next heartbeat */
     enum mp_retire_reason retiring; /* what the master was told; 0: nothing */
     struct mp_dump *dump;           /* under way; NULL: none */
+    bool reopen;                    /* a log could not be opened anew: try again */
     int status;                     /* -1: goes on */
 };
 
@@ -68,14 +69,17 @@ static void start_draining(struct mp_server *server, uint32_t how)
     mp_reactor_wake(&server->reactor);
 }
 
-/* The master has said what is wrong, if it is so for all. */
-static void reopen_logs(const struct mp_server *server)
+/* False: one of them cannot be opened. The master has said what is wrong, if it is so for all; else
+ * there is no descriptor here for the moment, and what is written goes into the old file. */
+static bool reopen_logs(const struct mp_server *server)
 {
     const struct mp_worker_options *options = server->options;
+    bool done = true;
     if (options->log_path)
-        (void)mp_fd_reopen_append(server->log->fd, options->log_path);
+        done = mp_fd_reopen_append(server->log->fd, options->log_path) == 0;
     if (options->access_path && options->access_log >= 0)
-        (void)mp_fd_reopen_append(options->access_log, options->access_path);
+        done = mp_fd_reopen_append(options->access_log, options->access_path) == 0 && done;
+    return done;
 }
 
 /* Takes fd over; -1: none. */
@@ -89,7 +93,7 @@ static void on_message(struct control *control, const struct mp_worker_message *
     if (message->verb == MP_WORKER_DRAIN)
         start_draining(control->server, message->value ? 2 : 1);
     else if (message->verb == MP_WORKER_REOPEN)
-        reopen_logs(control->server);
+        control->reopen = !reopen_logs(control->server);
     else if (message->verb == MP_WORKER_QUIT)
         control->status = MP_WORKER_EXIT_QUIT;
 }
@@ -163,6 +167,8 @@ static void beat(struct control *control, int64_t now)
     bool due = now >= control->beat_at;
     if (due) {
         control->beat_at = now + HEARTBEAT;
+        if (control->reopen)
+            control->reopen = !reopen_logs(server);
         atomic_store_explicit(&server->slot->heartbeat, now, memory_order_relaxed);
     }
     if (server->access_log && (mp_access_log_is_urgent(server->access_log) ||

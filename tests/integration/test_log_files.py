@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 import requests
 
 from support.patience import stretched, wait_until
+from support.processes import children_of, descriptors
 from support.server import command, environment, reserve_port
 
 APP = """\
@@ -160,3 +163,31 @@ def test_the_applications_logging_is_its_own(server: Server) -> None:
     server.has(server.folder / "app.log", "shop served /mine")
     assert "shop" not in server.text()
     assert (server.folder / "app.log").read_text().count("/mine") == 1
+
+
+def test_a_worker_without_a_free_descriptor_opens_it_later(server: Server) -> None:
+    pids = [
+        child.pid
+        for child in children_of(server.process.pid)
+        if child.name.startswith("millpond-w")
+    ]
+    assert len(pids) == 2
+    limits = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids}
+    for pid in pids:
+        used = descriptors(pid)
+        free = next(number for number in range(len(used) + 1) if number not in used)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, limits[pid][1]))
+    server.access.rename(server.folder / "access.log.1")
+    server.process.send_signal(signal.SIGUSR1)
+    server.has(server.error, "the logs are opened anew")
+    time.sleep(0.3)
+    assert not any(str(server.access) in descriptors(pid).values() for pid in pids)
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits[pid])
+    wait_until(
+        lambda: all(str(server.access) in descriptors(pid).values() for pid in pids),
+        20,
+        "the new file",
+    )
+    server.get("/later")
+    server.has(server.access, "/later")
