@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Telling never blocks: what the manager has no room for is kept, and tried again. A manager that
- * is not there any more (which would be odd) is given up, with a line in the log.
+ * is not there any more (which would be odd) is given up, with a line in the log, unless it has a
+ * watchdog: then it is tried again, for it would kill what it does not hear of.
  *
  * A manager listens to the service's main process only, so the last that a master says before it is
  * followed by another is who that is, and the other is silent until it knows that this was said:
@@ -26,6 +27,7 @@
 
 #define STATUS_PERIOD (3 * MP_NSEC_PER_SEC)
 #define RETRY_PERIOD (100 * MP_NSEC_PER_MSEC)
+#define REFUSED_PERIOD (1 * MP_NSEC_PER_SEC)
 #define LAST_WORD_TIMEOUT (10 * MP_NSEC_PER_SEC)
 
 void mp_notify_init(struct mp_master *master, int64_t now)
@@ -41,7 +43,19 @@ void mp_notify_init(struct mp_master *master, int64_t now)
     notify->status_due = now + STATUS_PERIOD;
 }
 
-/* False: try again. */
+/* The log has it once, until something is told again. */
+static void on_refused(struct mp_master *master, int err)
+{
+    struct mp_notify *notify = &master->notify;
+
+    if (!notify->refused)
+        mp_log(&master->options.log, MP_LOG_WARNING,
+               "the service manager cannot be told anything: NOTIFY_SOCKET %s: %s",
+               master->options.notify_socket, strerrordesc_np(-err));
+    notify->refused = true;
+}
+
+/* False: try again. Who has a watchdog would kill what it does not hear of. */
 static bool send_text(struct mp_master *master, const char *text)
 {
     int err = mp_notify_send(master->options.notify_socket, text);
@@ -49,12 +63,22 @@ static bool send_text(struct mp_master *master, const char *text)
     if (err == -EAGAIN || err == -ENOBUFS || err == -EMFILE || err == -ENFILE || err == -ENOMEM)
         return false;
     if (err) {
-        mp_log(&master->options.log, MP_LOG_WARNING,
-               "the service manager cannot be told anything: NOTIFY_SOCKET %s: %s",
-               master->options.notify_socket, strerrordesc_np(-err));
+        on_refused(master, err);
+        if (master->notify.watchdog > 0)
+            return false;
         master->notify.wanted = false;
+    } else {
+        master->notify.refused = false;
     }
     return true;
+}
+
+/* 0: it is said. */
+static int64_t send_pending(struct mp_master *master, int64_t now)
+{
+    if (send_text(master, master->notify.pending))
+        return 0;
+    return now + (master->notify.refused ? REFUSED_PERIOD : RETRY_PERIOD);
 }
 
 static void MP_PRINTF(3, 4) tell(struct mp_master *master, int64_t now, const char *format, ...)
@@ -67,7 +91,7 @@ static void MP_PRINTF(3, 4) tell(struct mp_master *master, int64_t now, const ch
     va_start(arguments, format);
     vsnprintf(notify->pending, sizeof(notify->pending), format, arguments);
     va_end(arguments);
-    notify->retry_due = send_text(master, notify->pending) ? 0 : now + RETRY_PERIOD;
+    notify->retry_due = send_pending(master, now);
 }
 
 /* Each count is true of some moment just now: relaxed. */
@@ -131,7 +155,7 @@ static void tick_last_word(struct mp_master *master, int64_t now)
                "the service manager reads nothing, and was not told %s", notify->pending);
         notify->retry_due = 0;
     } else if (notify->retry_due && now >= notify->retry_due) {
-        notify->retry_due = send_text(master, notify->pending) ? 0 : now + RETRY_PERIOD;
+        notify->retry_due = send_pending(master, now);
     }
     if (!notify->retry_due)
         notify->wanted = false;
@@ -167,7 +191,7 @@ void mp_notify_tick(struct mp_master *master, int64_t now)
         return;
     }
     if (notify->retry_due && now >= notify->retry_due)
-        notify->retry_due = send_text(master, notify->pending) ? 0 : now + RETRY_PERIOD;
+        notify->retry_due = send_pending(master, now);
     /* A sign of life that finds no room is not missed: others are there, unread. */
     if (notify->watchdog && now >= notify->watchdog_due) {
         notify->watchdog_due = now + notify->watchdog;

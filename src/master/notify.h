@@ -16,6 +16,7 @@ enum { MP_NOTIFY_STATUS_SIZE = 160, MP_NOTIFY_PENDING_SIZE = 96 };
 
 struct mp_notify {
     bool wanted;                          /* there is somebody to tell, and it can be reached */
+    bool refused;                         /* the last was, by an error that is not for the moment */
     char pending[MP_NOTIFY_PENDING_SIZE]; /* what could not be sent: the last counts */
     char status[MP_NOTIFY_STATUS_SIZE];   /* the last that was told */
     int64_t watchdog;                     /* ns between two signs of life; 0: none are wanted */

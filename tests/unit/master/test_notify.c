@@ -164,6 +164,32 @@ TEST(a_manager_that_is_not_there_is_told_once_about)
     pond_free(pond);
 }
 
+/* One that has a watchdog is not given up: it may be starting again, and would kill the master. */
+TEST(a_manager_that_was_away_is_told_again)
+{
+    struct pond *pond = pond_new();
+    struct manager manager;
+    int fed;
+
+    manager_open(&manager);
+    pond_start(pond,
+               &(struct pond_options){.workers = 1, .notify = manager.path, .watchdog_ms = 100});
+    pond_wait_ready(pond);
+    POND_WAIT(count(&manager, "READY=1\n") == 1);
+    manager_close(&manager);
+    pond_expect_log(pond, "cannot be told anything");
+    pond_signal(pond, SIGHUP);
+    pond_expect_log(pond, "reloaded in");
+    manager_open(&manager);
+    POND_WAIT(count(&manager, "READY=1\n") == 1);
+    fed = count(&manager, "WATCHDOG=1\n");
+    POND_WAIT(count(&manager, "WATCHDOG=1\n") > fed + 1);
+    CHECK_EQ(pond_log_count(pond, "cannot be told anything"), 1);
+    CHECK_EQ(pond_stop(pond, SIGTERM), 0);
+    manager_close(&manager);
+    pond_free(pond);
+}
+
 /* Type=notify-reload waits for both, whether the new code is any good or not. */
 TEST(a_reload_has_a_beginning_and_an_end)
 {
