@@ -67,8 +67,10 @@ int mp_reload_ask(struct mp_master *master, const char *who, int64_t now)
     struct mp_reload *reload = &master->reload;
     char time[32];
 
-    if (master->stage != MP_STAGE_RUNNING)
+    if (master->stage != MP_STAGE_RUNNING) {
+        mp_log(&master->options.log, MP_LOG_INFO, "%s: no reload: the server is stopping", who);
         return -ESHUTDOWN;
+    }
     if (reload->state == MP_RELOAD_IDLE) {
         mp_log(&master->options.log, MP_LOG_INFO, "%s: reloading", who);
         reload->state = MP_RELOAD_WANTED;

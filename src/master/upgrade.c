@@ -152,10 +152,10 @@ void mp_upgrade_ask(struct mp_master *master, const char *who, int64_t now)
 {
     const char *why;
 
-    if (master->stage != MP_STAGE_RUNNING)
-        return;
     why = why_not(master);
-    if (why)
+    if (master->stage != MP_STAGE_RUNNING)
+        mp_log(&master->options.log, MP_LOG_INFO, "%s: no upgrade: the server is stopping", who);
+    else if (why)
         mp_log(&master->options.log, MP_LOG_WARNING, "%s: no upgrade: %s", who, why);
     else if (master->ever_ready)
         begin(master, now);

@@ -117,6 +117,20 @@ TEST(term_twice_is_term)
     pond_free(pond);
 }
 
+TEST(what_is_asked_for_meanwhile_is_refused)
+{
+    struct pond *pond = pond_begin((struct pond_options){.workers = 1});
+
+    atomic_store(&pond->orders.drain_ms, 400);
+    pond_signal(pond, SIGTERM);
+    POND_WAIT(atomic_load(&pond->workers[0].drain_value));
+    pond_signal(pond, SIGHUP);
+    pond_expect_log(pond, "SIGHUP: no reload: the server is stopping");
+    pond_signal(pond, SIGUSR2);
+    pond_expect_log(pond, "SIGUSR2: no upgrade: the server is stopping");
+    ends_within(pond, 2000);
+}
+
 /* Ctrl-C: everybody in the foreground gets the signal, the master alone acts on it. */
 TEST(int_to_the_whole_process_group)
 {
