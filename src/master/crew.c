@@ -330,8 +330,8 @@ static void stop_one(struct mp_master *master, struct mp_worker_handle *handle, 
     }
     if (handle->stopped_at != 0) /* or it has the sockets, and hears nothing, until it is killed */
         (void)mp_process_kill(handle->pid, SIGCONT);
-    /* After an upgrade others serve what waits in the kernel. */
-    tell(handle, verb, !master->upgrade.done);
+    /* Unless others serve what waits in the kernel. */
+    tell(handle, verb, !mp_upgrade_has_followed(master));
     mp_worker_handle_leave(handle, deadline);
     show_state(master, handle, MP_SB_WORKER_DRAINING);
 }

@@ -97,6 +97,7 @@ void mp_handover_done(struct mp_master *master)
     struct mp_handover *handover = &master->handover;
 
     for (size_t i = 0; i < handover->count; i++) {
+        handover->less = handover->less || handover->inherited[i].fd >= 0;
         mp_fd_close(&handover->inherited[i].fd);
         free(handover->inherited[i].spec);
     }
@@ -116,6 +117,8 @@ static void tell(const struct mp_master *master, enum mp_upgrade_verb verb)
 void mp_handover_begin(struct mp_master *master)
 {
     tell(master, MP_UPGRADE_HERE);
+    if (master->handover.less)
+        tell(master, MP_UPGRADE_LESS);
 }
 
 /* The files first, so that they have an owner at any time. */

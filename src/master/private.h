@@ -114,6 +114,7 @@ enum mp_upgrade_verb {
     MP_UPGRADE_STOP, /* gracefully, if it serves */
     MP_UPGRADE_QUIT, /* at once */
     MP_UPGRADE_HERE, /* new master to old: hears from now on */
+    MP_UPGRADE_LESS, /* new master to old: serves fewer of the addresses than it was given */
     MP_UPGRADE_LATE, /* old master to new: stop gracefully, unless you have said READY */
 };
 
@@ -129,6 +130,7 @@ struct mp_upgrade {
     int64_t deadline;
     bool hears; /* it has said so */
     bool late;  /* it was told so */
+    bool less;  /* it does not serve all of the addresses */
     bool killed;
     bool done; /* it serves: this one ends */
 };
@@ -141,6 +143,7 @@ struct mp_inherited {
 /* Of a master that follows another. */
 struct mp_handover {
     bool pending; /* nothing has been taken over yet */
+    bool less;    /* a socket of the other was closed */
     int link;     /* owned; -1: none, or the one before has nothing to say any more, or has ended */
     struct mp_inherited *inherited;
     size_t count;
@@ -427,6 +430,8 @@ void mp_upgrade_stop(struct mp_master *master, bool quick, int64_t now);
 bool mp_upgrade_has_sockets(const struct mp_master *master);
 /* Ends one that cannot hear yet. */
 void mp_upgrade_force(struct mp_master *master);
+/* Another master serves everything that this one does. */
+bool mp_upgrade_has_followed(const struct mp_master *master);
 /* None is under way that would be left behind. */
 bool mp_upgrade_is_over(const struct mp_master *master);
 

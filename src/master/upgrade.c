@@ -171,6 +171,7 @@ static void forget(struct mp_upgrade *upgrade)
     upgrade->pid = 0;
     upgrade->hears = false;
     upgrade->late = false;
+    upgrade->less = false;
     upgrade->deadline = MP_HANDLE_NEVER;
 }
 
@@ -214,6 +215,8 @@ void mp_upgrade_read(struct mp_master *master, int64_t now)
             hand_over(master, now);
         else if (n == sizeof(message) && message.verb == MP_UPGRADE_HERE)
             upgrade->hears = true;
+        else if (n == sizeof(message) && message.verb == MP_UPGRADE_LESS)
+            upgrade->less = true;
         else if (n <= 0 && n != -EMSGSIZE)
             mp_fd_close(&upgrade->link);
     }
@@ -322,6 +325,11 @@ void mp_upgrade_force(struct mp_master *master)
 {
     if (mp_upgrade_has_sockets(master) && !master->upgrade.hears)
         kill_it(&master->upgrade);
+}
+
+bool mp_upgrade_has_followed(const struct mp_master *master)
+{
+    return master->upgrade.done && master->upgrade.pid != 0 && !master->upgrade.less;
 }
 
 bool mp_upgrade_is_over(const struct mp_master *master)

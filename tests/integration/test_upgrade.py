@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.patience import stretched, wait_until
-from support.processes import is_alive, is_stopped
+from support.processes import children_of, is_alive, is_stopped
 from support.server import command, environment
 
 APP = """\
@@ -307,6 +307,35 @@ def test_stopped_while_the_new_one_reads_its_configuration(tmp_path: Path) -> No
     finally:
         server.first.kill()
         server.first.wait()
+
+
+def test_clients_of_an_address_that_is_served_no_more(tmp_path: Path) -> None:
+    """Those that wait in its queue have nobody but the old workers."""
+    other = tmp_path / "other.sock"
+    config = tmp_path / "config.toml"
+    config.write_text(f'bind = ["unix:{tmp_path}/web.sock", "unix:{other}"]\n')
+    server = Upgraded(tmp_path, "-c", str(config))
+    clients = []
+    try:
+        server.says("listening")
+        workers = [
+            one for one in children_of(server.first.pid) if one.name.startswith("millpond-w")
+        ]
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGSTOP)
+        for _ in range(400):
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(stretched(20))
+            clients.append(client)
+            client.connect(str(other))
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        config.write_text(f'bind = ["unix:{tmp_path}/web.sock"]\n')
+        server.begin()
+        assert {client.recv(12) for client in clients} == {b"HTTP/1.1 200"}
+    finally:
+        for client in clients:
+            client.close()
+        server.stop()
 
 
 def test_no_request_is_lost(server: Upgraded) -> None:
