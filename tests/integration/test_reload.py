@@ -180,7 +180,7 @@ def test_without_waiting(server: Reloaded) -> None:
     result = server.reload("--no-wait")
     assert (result.returncode, result.stdout) == (0, "")
     wait_until(lambda: "reloaded in" in server.text(), 20, "the reload")
-    assert server.version() == "22"
+    wait_until(lambda: server.version() == "22", 5, "the old worker to hear that it leaves")
 
 
 def test_several_commands_at_once(server: Reloaded) -> None:
