@@ -193,6 +193,7 @@ def test_a_new_master_that_is_killed(server: Upgraded) -> None:
 
 def test_a_new_master_that_is_killed_when_it_has_said_that_it_serves(server: Upgraded) -> None:
     """The old one hears of both at once."""
+    server.says("listening")
     server.write(2)
     new = server.begin()
     os.kill(server.first.pid, signal.SIGSTOP)
