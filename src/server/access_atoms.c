@@ -267,9 +267,9 @@ static void put_decoded_path(struct mp_access_line *line, const struct mp_access
     char text[TARGET_MOST + 1];
     size_t n = 0;
     for (size_t i = 0; i < len && n < sizeof(text); n++) {
-        bool escape = len - i >= 3 && mp_http_path_decode(path + i, 3, text + n) == 1;
-        if (!escape)
-            text[n] = path[i];
+        char decoded[3]; /* as many bytes as are read may be written */
+        bool escape = len - i >= 3 && mp_http_path_decode(path + i, 3, decoded) == 1;
+        text[n] = escape ? decoded[0] : path[i];
         i += escape ? 3 : 1;
     }
     put_value(line, text, n, TARGET_MOST);
