@@ -227,22 +227,29 @@ static bool has_room(struct mp_reactor *reactor, int64_t now)
     return !waits_for_sibling(reactor, handlers + depth + reactor->unheard, handlers, now);
 }
 
-static void start_accepting(struct mp_reactor *reactor)
-{
-    const struct mp_worker_context *context = reactor->server->context;
-    uint32_t events = MP_POLL_IN | MP_POLL_EXCLUSIVE;
-    for (size_t i = 0; i < context->listener_count; i++)
-        mp_poller_add(&reactor->poller, context->listeners[i].fd, events,
-                      (uint64_t)i << 2 | MP_POLL_DATA_LISTENER);
-    reactor->accepting = true;
-}
-
 static void stop_accepting(struct mp_reactor *reactor)
 {
     const struct mp_worker_context *context = reactor->server->context;
     for (size_t i = 0; i < context->listener_count; i++)
         mp_poller_remove(&reactor->poller, context->listeners[i].fd);
     reactor->accepting = false;
+}
+
+/* All of them, or none for a while: the poller may have no room. */
+static void start_accepting(struct mp_reactor *reactor, int64_t now)
+{
+    const struct mp_worker_context *context = reactor->server->context;
+    uint32_t events = MP_POLL_IN | MP_POLL_EXCLUSIVE;
+    for (size_t i = 0; i < context->listener_count; i++) {
+        int r = mp_poller_add(&reactor->poller, context->listeners[i].fd, events,
+                              (uint64_t)i << 2 | MP_POLL_DATA_LISTENER);
+        if (r < 0) {
+            stop_accepting(reactor);
+            pause_accepting(reactor, r, now);
+            return;
+        }
+    }
+    reactor->accepting = true;
 }
 
 void mp_listener_update(struct mp_thread *thread, int64_t now, bool quiet)
@@ -252,7 +259,7 @@ void mp_listener_update(struct mp_thread *thread, int64_t now, bool quiet)
         return;
     bool room = has_room(reactor, now);
     if (room && !reactor->accepting) {
-        start_accepting(reactor);
+        start_accepting(reactor, now);
     } else if (!room && reactor->accepting) {
         /* Out of the poller first: from now on wake-ups go to others; then what came with earlier
          * ones. */

@@ -186,6 +186,50 @@ TEST(every_epoll_ctl_fails_once)
     torture(MPFAULT_EPOLL_CTL, scenario);
 }
 
+static bool is_full(struct harness *h)
+{
+    return harness_logged(h, "--worker-connections allows") == 1;
+}
+
+static bool refused_once(struct harness *h)
+{
+    (void)h;
+    return mpfault_get()->of[MPFAULT_EPOLL_CTL].injected == 1;
+}
+
+/* A worker that is full takes its sockets out of the poller. They come back. */
+TEST(a_poller_without_room_for_the_listener)
+{
+    struct mpfault *fault = mpfault_get();
+    struct harness h;
+    struct client clients[2];
+    struct reply reply;
+    mpfault_exempt(1);
+    harness_init(&h, true);
+    h.testapp.protect = mpfault_exempt;
+    h.options.connections = 1;
+    h.options.keep_alive = 60 * MP_NSEC_PER_SEC;
+    harness_start(&h);
+    harness_open(&h, &clients[0]);
+    client_exchange(&clients[0], "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200, &reply);
+    reply_done(&reply);
+    CHECK(harness_await(is_full, &h, 5000));
+    atomic_store(&fault->of[MPFAULT_EPOLL_CTL].nth, 1);
+    atomic_store(&fault->on, 1);
+    harness_open(&h, &clients[1]);
+    client_get(&clients[1], "/");
+    client_done(&clients[0]);
+    CHECK(harness_await(refused_once, &h, 5000));
+    CHECK(client_reply(&clients[1], false, &reply));
+    CHECK_EQ(reply.status, 200);
+    atomic_store(&fault->on, 0);
+    reply_done(&reply);
+    client_done(&clients[1]);
+    CHECK_EQ(harness_logged(&h, "cannot accept connections"), 1);
+    harness_drain(&h);
+    harness_done(&h);
+}
+
 TEST(every_open_fails_once)
 {
     torture(MPFAULT_OPEN, scenario);
