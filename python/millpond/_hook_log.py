@@ -12,8 +12,8 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from millpond import _core
 from millpond._config import LEVELS
-from millpond._worker import log_line
 
 STEP = 10  # between two levels of module logging, of which DEBUG is the first
 NAMES = {"warn": "warning", "fatal": "critical"}
@@ -97,7 +97,7 @@ class Log:
             line += _traced(exc_info)
         if stack_info:
             line += "\n" + "".join(traceback.format_stack()).rstrip()
-        log_line(self._fd, min(max(which, 0), len(LEVELS) - 1), line.replace("\n", "\n    "))
+        _core.log(self._fd, min(max(which, 0), len(LEVELS) - 1), line.replace("\n", "\n    "))
 
     def debug(self, text: Any, *args: Any, **options: Any) -> None:
         self.log(10, text, *args, **options)

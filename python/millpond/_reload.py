@@ -24,7 +24,7 @@ from millpond._config import LEVELS, Config, ConfigError
 from millpond._loader import LoadError, LoadFailed, Target, explain, load
 from millpond._sources import Modules, matching, of_failure
 from millpond._watch import Files, Signature
-from millpond._worker import complain, log_line, prepare_process
+from millpond._worker import complain, prepare_process
 
 INFO, WARNING, ERROR = (LEVELS.index(name) for name in ("info", "warning", "error"))
 
@@ -92,7 +92,7 @@ class Development:
 
     def log(self, level: int, text: str) -> None:
         if level >= LEVELS.index(self.config.log_level):
-            log_line(self.log_fd, level, text)
+            _core.log(self.log_fd, level, text)
 
     def load(self, target: Target, config: Config) -> Callable[..., Any]:
         """The application, or what is served in its place. In a zygote or a worker."""

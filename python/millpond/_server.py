@@ -49,7 +49,7 @@ from millpond._worker import (
     flush,
     freeze,
     load_application,
-    log_line,
+    what_a_fork_loses,
 )
 
 EXIT_USAGE = 2
@@ -455,7 +455,7 @@ class _Run:
 
     def _log(self, level: int, text: str) -> None:
         if LEVELS.index(self.config.log_level) <= level:
-            log_line(self.log_fd, level, text)
+            _core.log(self.log_fd, level, text)
 
     def _freeze(self) -> None:
         freeze(self.log_fd, LEVELS.index(self.config.log_level), self.sockets)
@@ -665,15 +665,6 @@ def _checked(resolved: Resolved) -> _Run:
     return run
 
 
-def _say_what_a_fork_loses(config: Config, before: dict[int, str]) -> None:
-    """As the server would log it."""
-    level = LEVELS.index(config.log_level)
-    found = list(_fork_safety.warnings(before)) if level <= WARNING else []
-    found += list(_fork_safety.notes()) if level <= INFO else []
-    for text in found:
-        complain(f"millpond: {text}\n", -1)
-
-
 def load_once(again: Again) -> int:
     """Loads the application as a server would, in this process, and does not serve it. Hooks are not
     called: they may do anything, and think that they are in a server."""
@@ -687,5 +678,6 @@ def load_once(again: Again) -> int:
     before = _fork_safety.sockets()
     load_application(run.target, -1)
     if run.config.preload:
-        _say_what_a_fork_loses(run.config, before)
+        for _, text in what_a_fork_loses(LEVELS.index(run.config.log_level), before):
+            complain(f"millpond: {text}\n", -1)
     return 0

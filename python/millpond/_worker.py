@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from millpond import _core, _fork_safety
@@ -45,19 +45,13 @@ def prepare_process() -> None:
     os.register_at_fork(after_in_child=_mend_main_thread)
 
 
-def log_line(fd: int, level: int, text: str) -> None:
-    """A line in the error log. Texts of applications may have what no line of a log can."""
-    text = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
-    _core.log(fd, level, text)
-
-
 def complain(text: str, log_fd: int) -> None:
     """Says what is wrong on stderr, and in the error log where that is another file."""
     flush()
     sys.stderr.write(text)
     flush()
     if log_fd > 2:
-        log_line(log_fd, ERROR, "\n    ".join(text.rstrip("\n").split("\n")))
+        _core.log(log_fd, ERROR, "\n    ".join(text.rstrip("\n").split("\n")))
 
 
 def load_application(target: Target | Callable[..., Any], log_fd: int) -> Callable[..., Any]:
@@ -72,15 +66,19 @@ def load_application(target: Target | Callable[..., Any], log_fd: int) -> Callab
         raise SystemExit(EXIT_LOAD) from None
 
 
+def what_a_fork_loses(level: int, before: dict[int, str]) -> Iterator[tuple[int, str]]:
+    """Levels and texts, of a zygote that logs from that level on."""
+    if level <= WARNING:
+        yield from ((WARNING, text) for text in _fork_safety.warnings(before))
+    if level <= INFO:
+        yield from ((INFO, text) for text in _fork_safety.notes())
+
+
 def freeze(log_fd: int, level: int, before: dict[int, str]) -> None:
     """Prepares the zygote for forking: what is alive now is shared, and stays so. before: the sockets
     that were open before the application was loaded."""
-    if level <= WARNING:
-        for text in _fork_safety.warnings(before):
-            log_line(log_fd, WARNING, text)
-    if level <= INFO:
-        for text in _fork_safety.notes():
-            log_line(log_fd, INFO, text)
+    for rank, text in what_a_fork_loses(level, before):
+        _core.log(log_fd, rank, text)
     flush()
     gc.collect()
     gc.freeze()
@@ -111,7 +109,7 @@ def _tell_who_is_waited_for(log_fd: int) -> None:
     """On a thread of its own: an end that takes long has its reason in the log."""
     time.sleep(PATIENCE)
     if names := _names_of_threads():
-        log_line(
+        _core.log(
             log_fd,
             WARNING,
             f"the end of this process waits for threads of the application: {', '.join(names)}. One "

@@ -196,6 +196,14 @@ static void finish(struct line *line, const struct mp_log *log)
         put(line, "\n", 1);
 }
 
+/* The length without newlines at the end. */
+static size_t trim(const char *text, size_t n)
+{
+    while (n > 0 && text[n - 1] == '\n')
+        n--;
+    return n;
+}
+
 /* Formats into text (TEXT_SIZE bytes). Returns the length, without newlines at the end. */
 static size_t format_text(char *text, const char *format, va_list args)
 {
@@ -205,9 +213,7 @@ static size_t format_text(char *text, const char *format, va_list args)
         return 0;
     if (n >= TEXT_SIZE)
         return TEXT_SIZE - 1; /* does not fit in the line either, which marks the cut */
-    while (n > 0 && text[n - 1] == '\n')
-        n--;
-    return (size_t)n;
+    return trim(text, (size_t)n);
 }
 
 /* ---- the log ----------------------------------------------------------------------------- */
@@ -254,18 +260,9 @@ int mp_log_bytes(const struct mp_log *log, enum mp_log_level level, const char *
 
     if (level < log->level || log->fd < 0)
         return 0;
-    err = log_text(log, level, text, n);
+    err = log_text(log, level, text, trim(text, n));
     errno = saved;
     return err;
-}
-
-static size_t count_lines(const char *text, size_t n)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < n; i++)
-        count += text[i] == '\n';
-    return count;
 }
 
 void mp_log_lines(const struct mp_log *log, const char *text, size_t n)
@@ -275,7 +272,7 @@ void mp_log_lines(const struct mp_log *log, const char *text, size_t n)
     if (log->fd < 0)
         return;
     if (log->form == MP_LOG_TEXT && log->sink.protocol == MP_LOG_FILE) {
-        (void)mp_log_sink_write(&log->sink, log->fd, text, n, count_lines(text, n));
+        (void)mp_log_sink_write(&log->sink, log->fd, text, n, mp_log_sink_lines(text, n));
         errno = saved;
         return;
     }

@@ -154,15 +154,23 @@ int mp_log_sink_tell(const struct mp_log_sink *sink, int fd, const void *data, s
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
 
-/* Whole lines, as many as go into a pipe in one piece. */
-static size_t next_chunk(const char *data, size_t n)
+size_t mp_log_sink_chunk(const char *data, size_t n, size_t most)
 {
     const char *end;
 
-    if (n <= PIPE_BUF)
+    if (n <= most)
         return n;
-    end = memrchr(data, '\n', PIPE_BUF);
-    return end ? (size_t)(end - data) + 1 : PIPE_BUF;
+    end = memrchr(data, '\n', most);
+    return end ? (size_t)(end - data) + 1 : most;
+}
+
+uint64_t mp_log_sink_lines(const char *data, size_t n)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < n; i++)
+        count += data[i] == '\n';
+    return count;
 }
 
 /* Says how much of it went. */
@@ -174,7 +182,8 @@ static int write_all(const struct mp_log_sink *sink, int fd, const char *data, s
     *ret_written = 0;
     while (*ret_written < n) {
         const char *at = data + *ret_written;
-        ssize_t written = mp_fd_write_now(fd, at, next_chunk(at, n - *ret_written));
+        ssize_t written =
+            mp_fd_write_now(fd, at, mp_log_sink_chunk(at, n - *ret_written, PIPE_BUF));
 
         if (written == -EAGAIN) {
             until = until < 0 ? patience(sink) : until;
@@ -186,15 +195,6 @@ static int write_all(const struct mp_log_sink *sink, int fd, const char *data, s
         *ret_written += (size_t)written;
     }
     return 0;
-}
-
-static uint64_t count_lines(const char *data, size_t n)
-{
-    uint64_t count = 0;
-
-    for (size_t i = 0; i < n; i++)
-        count += data[i] == '\n';
-    return count;
 }
 
 int mp_log_sink_write(const struct mp_log_sink *sink, int fd, const char *data, size_t n,
@@ -212,7 +212,7 @@ int mp_log_sink_write(const struct mp_log_sink *sink, int fd, const char *data, 
     }
     if (written > 0 && data[written - 1] != '\n')
         mp_log_sink_torn(sink);
-    left = count_lines(data + written, n - written);
+    left = mp_log_sink_lines(data + written, n - written);
     mp_log_sink_lost(sink, left < lines ? left : lines, -err);
     return err;
 }

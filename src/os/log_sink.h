@@ -74,6 +74,12 @@ int mp_log_sink_write(const struct mp_log_sink *sink, int fd, const char *data, 
 void mp_log_sink_lost(const struct mp_log_sink *sink, uint64_t lines, int error);
 void mp_log_sink_went(const struct mp_log_sink *sink);
 
+/* How many of those n bytes may be written at once, most at the most: whole lines, where one ends
+ * among them, since others write to the same file or pipe. */
+size_t mp_log_sink_chunk(const char *data, size_t n, size_t most);
+/* The lines that end in them. */
+uint64_t mp_log_sink_lines(const char *data, size_t n);
+
 /* Ends what others have left unfinished in the file. 0, -EAGAIN or -errno. */
 int mp_log_sink_mend(const struct mp_log_sink *sink, int fd);
 /* The caller has written a line only in part. */

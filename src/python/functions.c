@@ -14,24 +14,30 @@
 #include "server/access_format.h"
 #include "server/worker.h"
 
-/* A descriptor alone is a file; that of the master's log is what that leads to. */
+/* A descriptor alone is a file; that of the master's log is what that leads to. Texts of
+ * applications may have anything, also what is no UTF-8. */
 static PyObject *log_line(PyObject *module, PyObject *args)
 {
     const struct mp_py_state *state = PyModule_GetState(module);
     int fd;
     int level;
-    const char *text;
-    if (!PyArg_ParseTuple(args, "iis:log", &fd, &level, &text))
+    PyObject *text;
+    if (!PyArg_ParseTuple(args, "iiU:log", &fd, &level, &text))
         return NULL;
     if (level < MP_LOG_DEBUG || level > MP_LOG_CRITICAL) {
         PyErr_SetString(PyExc_ValueError, "no such level");
         return NULL;
     }
+    PyObject *bytes = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    if (!bytes)
+        return NULL;
     struct mp_log log = {.fd = fd};
     if (state && state->log.fd == fd)
         log = state->log;
     log.level = MP_LOG_DEBUG;
-    mp_log(&log, (enum mp_log_level)level, "%s", text);
+    mp_log_bytes(&log, (enum mp_log_level)level, PyBytes_AS_STRING(bytes),
+                 (size_t)PyBytes_GET_SIZE(bytes));
+    Py_DECREF(bytes);
     Py_RETURN_NONE;
 }
 

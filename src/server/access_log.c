@@ -161,28 +161,21 @@ bool mp_access_log_is_urgent(struct mp_access_log *log)
     return atomic_load_explicit(&log->soon, memory_order_relaxed);
 }
 
-/* Whole lines, as many as may be written at once: other workers write to the same file or pipe. */
 static ssize_t write_chunk(struct mp_access_log *log, bool file)
 {
     const char *start = log->drain + log->drained;
-    size_t n = log->drain_size - log->drained;
-    size_t most = file ? FILE_CHUNK : PIPE_BUF;
-    if (n > most) {
-        const char *end = memrchr(start, '\n', most);
-        n = end ? (size_t)(end - start) + 1 : most;
-    }
+    size_t n =
+        mp_log_sink_chunk(start, log->drain_size - log->drained, file ? FILE_CHUNK : PIPE_BUF);
     return file ? mp_fd_write(log->fd, start, n) : mp_fd_write_now(log->fd, start, n);
 }
 
 /* What the drain still has is lost. Returns its lines. */
 static uint64_t lose_rest(struct mp_access_log *log, int error)
 {
-    const char *end = log->drain + log->drain_size;
-    uint64_t lines = 0;
-    if (log->drained > 0 && log->drained < log->drain_size && log->drain[log->drained - 1] != '\n')
+    const char *rest = log->drain + log->drained;
+    uint64_t lines = mp_log_sink_lines(rest, log->drain_size - log->drained);
+    if (log->drained > 0 && log->drained < log->drain_size && rest[-1] != '\n')
         mp_log_sink_torn(&log->sink);
-    for (const char *at = log->drain + log->drained; at < end; at++)
-        lines += *at == '\n';
     mp_log_sink_lost(&log->sink, lines, error);
     log->drained = log->drain_size;
     return lines;
